@@ -1,0 +1,106 @@
+#include "tensor/tensor.h"
+
+#include <cstring>
+#include <new>
+
+namespace octet {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+std::shared_ptr<std::byte> Allocate(size_t bytes) {
+  auto* memory = static_cast<std::byte*>(::operator new(bytes == 0 ? 1 : bytes, kAlignment));
+  return {memory, [](std::byte* p) { ::operator delete(p, kAlignment); }};
+}
+
+struct DTypeInfo {
+  DType dtype;
+  std::string_view name;
+  size_t size;
+};
+constexpr DTypeInfo kDTypes[] = {
+    {DType::kF32, "f32", 4}, {DType::kF64, "f64", 8}, {DType::kS8, "s8", 1},     {DType::kU8, "u8", 1},
+    {DType::kS32, "s32", 4}, {DType::kS64, "s64", 8}, {DType::kBool, "bool", 1},
+};
+
+}  // namespace
+
+size_t SizeOf(DType dtype) { return kDTypes[static_cast<int>(dtype)].size; }
+std::string_view NameOf(DType dtype) { return kDTypes[static_cast<int>(dtype)].name; }
+
+DType DTypeFromName(std::string_view name) {
+  for (const DTypeInfo& info : kDTypes) {
+    if (info.name == name) return info.dtype;
+  }
+  OCTET_FAIL("unknown element type '{}'; expected one of f32 f64 s8 u8 s32 s64 bool", name);
+}
+
+int64_t NumElements(const Shape& shape) {
+  int64_t n = 1;
+  for (const int64_t d : shape) n *= d;
+  return n;
+}
+
+std::string ToString(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ',';
+    text += shape[i] < 0 ? "N" : std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
+  OCTET_CHECK(NumElements(shape_) >= 0, "shape {} is not known", ToString(shape_));
+  storage_ = Allocate(bytes());
+  std::memset(storage_.get(), 0, bytes());
+}
+
+void* Tensor::mutable_raw() {
+  OCTET_CHECK(defined(), "undefined tensor");
+  if (storage_.use_count() > 1) {
+    auto copy = Allocate(bytes());
+    std::memcpy(copy.get(), storage_.get(), bytes());
+    storage_ = std::move(copy);
+  }
+  return storage_.get();
+}
+
+template <typename T>
+std::vector<T> Tensor::ToVector() const {
+  std::vector<T> out(static_cast<size_t>(size()));
+  const auto fill = [&](const auto* from) {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(from[i]);
+  };
+  switch (dtype_) {
+    case DType::kF32: fill(data<float>()); break;
+    case DType::kF64: fill(data<double>()); break;
+    case DType::kS8: fill(data<int8_t>()); break;
+    case DType::kU8: fill(data<uint8_t>()); break;
+    case DType::kS32: fill(data<int32_t>()); break;
+    case DType::kS64: fill(data<int64_t>()); break;
+    case DType::kBool: fill(data<bool>()); break;
+  }
+  return out;
+}
+template std::vector<float> Tensor::ToVector<float>() const;
+template std::vector<double> Tensor::ToVector<double>() const;
+template std::vector<int8_t> Tensor::ToVector<int8_t>() const;
+template std::vector<int32_t> Tensor::ToVector<int32_t>() const;
+template std::vector<int64_t> Tensor::ToVector<int64_t>() const;
+
+Tensor Tensor::Reshaped(Shape shape) const {
+  OCTET_CHECK(NumElements(shape) == size(), "cannot reshape {} to {}", ToString(shape_), ToString(shape));
+  Tensor out = *this;
+  out.shape_ = std::move(shape);
+  return out;
+}
+
+bool operator==(const Tensor& a, const Tensor& b) {
+  if (a.defined() != b.defined()) return false;
+  if (!a.defined()) return true;
+  return a.dtype_ == b.dtype_ && a.shape_ == b.shape_ &&
+         (a.storage_ == b.storage_ || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
+}
+
+}  // namespace octet
