@@ -1,0 +1,231 @@
+// Every key of a classification spec: TAO's names and defaults (classification_tf2, TAO Toolkit 6), then octet's own.
+#include "spec/tables.h"
+
+namespace octet::spec {
+namespace {
+
+constexpr Use kIgnored = Use::kIgnored;
+constexpr Type kBool = Type::kBool;
+constexpr Type kInt = Type::kInt;
+constexpr Type kFloat = Type::kFloat;
+constexpr Type kString = Type::kString;
+constexpr Type kInts = Type::kInts;
+constexpr Type kFloats = Type::kFloats;
+constexpr Type kStrings = Type::kStrings;
+
+Limits ChannelMeans() {
+  Limits limits = Between(0, 65535);
+  limits.counts = {1, 3};
+  return limits;
+}
+
+std::vector<std::string> Backbones() {
+  std::vector<std::string> names = {"resnet_10",  "resnet_18",  "resnet_34",    "resnet_50",
+                                    "resnet_101", "resnet_152", "mobilenet_v1", "mobilenet_v2"};
+  for (int i = 0; i <= 7; ++i) names.push_back("efficientnet-b" + std::to_string(i));
+  names.push_back("byom");
+  return names;
+}
+
+std::vector<Key> Keys() {
+  return {
+      {"results_dir", kString, "\"\"", Any(), "root folder of everything that commands write"},
+      {"encryption_key", kString, "null", Any(), "pass phrase of TAO's encrypted models; octet writes none", kIgnored},
+      {"model_name", kString, "null", Any(), "name of the model in TAO's API", kIgnored},
+      {"num_gpus", kInt, "1", AtLeast(1), "GPUs of a multi-process run", kIgnored},
+      {"gpu_ids", kInts, "[0]", AtLeast(0), "see `device`", kIgnored},
+      {"num_processes", kInt, "-1", AtLeast(-1), "MPI processes", kIgnored},
+      {"multi_node", kBool, "false", Any(), "MPI over several machines", kIgnored},
+      {"cuda_blocking", kBool, "false", Any(), "CUDA debugging", kIgnored},
+      {"data_format", kString, "channels_first", OneOf({"channels_first", "channels_last"}),
+       "layout of the network in TensorFlow; octet is always NCHW", kIgnored},
+      {"device", kString, "cpu", OneOf({"cpu", "cuda"}), "octet: where training runs"},
+      {"mpi_args.nccl_ib_hca", kString, "\"mlx5_4,mlx5_6,mlx5_8,mlx5_10\"", Any(), "NCCL setting", kIgnored},
+      {"mpi_args.nccl_socket_ifname", kString, "\"^lo,docker\"", Any(), "NCCL setting", kIgnored},
+
+      {"dataset.train_dataset_path", kString, "???", Any(), "folder of class folders"},
+      {"dataset.val_dataset_path", kString, "???", Any(), "folder of the same class folders"},
+      {"dataset.num_classes", kInt, "20", AtLeast(2), "must equal the number of class folders"},
+      {"dataset.preprocess_mode", kString, "caffe", OneOf({"caffe", "torch", "tf"}),
+       "caffe: BGR minus image_mean; torch: /255, minus the ImageNet mean, / its deviation; tf: /127.5 - 1"},
+      {"dataset.image_mean", kFloats, "[103.939, 116.779, 123.68]", ChannelMeans(),
+       "BGR, caffe mode only; one value for gray images"},
+      {"dataset.augmentation.enable_random_crop", kBool, "true", Any(), "training: random scale and crop"},
+      {"dataset.augmentation.enable_center_crop", kBool, "true", Any(),
+       "validation: scale to cover the size + 32, crop the middle"},
+      {"dataset.augmentation.enable_color_augmentation", kBool, "false", Any(),
+       "training: hue, saturation and contrast; only together with the random crop"},
+      {"dataset.augmentation.disable_horizontal_flip", kBool, "false", Any(), "training: no mirroring"},
+      {"dataset.augmentation.mixup_alpha", kFloat, "0.0", AtLeast(0), "Beta(a, a) of mixup; 0 turns it off"},
+
+      {"model.backbone", kString, "efficientnet-b0", OneOf(Backbones()), "network"},
+      {"model.width_multiplier", kFloat, "1.0", Between(0.05, 4), "octet: MobileNet's alpha: channels x this"},
+      {"model.input_width", kInt, "256", Between(16, 8192), "pixels"},
+      {"model.input_height", kInt, "256", Between(16, 8192), "pixels"},
+      {"model.input_channels", kInt, "3", OneOf({"1", "3"}), "color or gray"},
+      {"model.input_image_depth", kInt, "8", OneOf({"8", "16"}), "bits per channel; 16 for gray images only"},
+      {"model.resize_interpolation_method", kString, "bilinear", OneOf({"bilinear", "bicubic"}), "resize of images"},
+      {"model.retain_head", kBool, "false", Any(), "keep the backbone's own classifier"},
+      {"model.use_batch_norm", kBool, "true", Any(), "batch normalization after convolutions"},
+      {"model.use_bias", kBool, "false", Any(), "bias in convolutions"},
+      {"model.use_pooling", kBool, "true", Any(), "ResNet: max pooling instead of a stride"},
+      {"model.all_projections", kBool, "false", Any(), "projection on every shortcut"},
+      {"model.freeze_bn", kBool, "false", Any(), "do not train batch normalization"},
+      {"model.freeze_blocks", kInts, "[]", Between(0, 18), "blocks that are not trained; ids depend on the backbone"},
+      {"model.dropout", kFloat, "0.0", InHalfOpen(0, 1), "TAO accepts it and does not apply it either", kIgnored},
+      {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "swish", "hard_swish"}),
+       "null: the backbone's own"},
+      {"model.byom_model", kString, "\"\"", Any(), "TAO's .tltb; octet takes an .onnx as train.checkpoint", kIgnored},
+
+      {"train.qat", kBool, "false", Any(), "train while feeling INT8 rounding"},
+      {"train.checkpoint", kString, "\"\"", Any(), "pretrained or pruned model to start from"},
+      {"train.resume_training_checkpoint_path", kString, "\"\"", Any(), "checkpoint to continue from"},
+      {"train.resume", kBool, "false", Any(), "octet: continue from the last checkpoint in the results folder"},
+      {"train.checkpoint_interval", kInt, "1", AtLeast(1), "epochs; at most num_epochs"},
+      {"train.validation_interval", kInt, "10", AtLeast(1), "epochs; at most num_epochs"},
+      {"train.batch_size_per_gpu", kInt, "64", AtLeast(1), "images per step"},
+      {"train.num_epochs", kInt, "100", AtLeast(1), "passes over the training images"},
+      {"train.n_workers", kInt, "10", Between(1, 1024), "data loading threads; never more than the machine has"},
+      {"train.threads", kInt, "0", Between(0, 1024), "octet: threads of the training step; 0: all cores"},
+      {"train.random_seed", kInt, "42", AtLeast(0), "of initial weights, order and augmentation"},
+      {"train.label_smoothing", kFloat, "0.01", InHalfOpen(0, 1), "targets y(1-e) + e/classes"},
+      {"train.reg_config.type", kString, "L2", OneOf({"L1", "L2", "None"}), "weight penalty"},
+      {"train.reg_config.scope", kStrings, "[conv2d, dense]", OneOf({"conv2d", "dense"}),
+       "layers with the penalty; depthwise convolutions have none"},
+      {"train.reg_config.weight_decay", kFloat, "1.5e-05", InHalfOpen(0, 1), "factor of the penalty"},
+      {"train.bn_config.momentum", kFloat, "0.9", InHalfOpen(0, 1), "of running statistics: new = m old + (1-m) batch"},
+      {"train.bn_config.epsilon", kFloat, "1e-05", Above(0), "added to the variance"},
+      {"train.lr_config.scheduler", kString, "cosine", OneOf({"cosine", "soft_anneal", "step"}), "schedule"},
+      {"train.lr_config.learning_rate", kFloat, "0.05", Above(0), "base learning rate"},
+      {"train.lr_config.soft_start", kFloat, "0.05", Between(0, 1), "fraction of the training with a linear rise"},
+      {"train.lr_config.annealing_points", kFloats, "[0.33, 0.66, 0.88]", Between(0, 1), "soft_anneal"},
+      {"train.lr_config.annealing_divider", kFloat, "10.0", Above(0), "soft_anneal"},
+      {"train.lr_config.min_lr_ratio", kFloat, "3e-05", Between(0, 1), "cosine: lowest rate / learning_rate"},
+      {"train.lr_config.gamma", kFloat, "1.5e-05", Above(0), "step: factor"},
+      {"train.lr_config.step_size", kFloat, "10.0", Above(0), "step: percent of all steps"},
+      {"train.optim_config.optimizer", kString, "sgd", OneOf({"sgd", "adam", "rmsprop"}), "optimizer"},
+      {"train.optim_config.lr", kFloat, "0.05", Above(0), "replaced by lr_config from the first step, in TAO too",
+       kIgnored},
+      {"train.optim_config.decay", kFloat, "0.0001", AtLeast(0), "rate / (1 + decay step), on top of the schedule"},
+      {"train.optim_config.momentum", kFloat, "0.99", InHalfOpen(0, 1), "sgd"},
+      {"train.optim_config.nesterov", kBool, "true", Any(), "sgd"},
+      {"train.optim_config.beta_1", kFloat, "0.99", InHalfOpen(0, 1), "adam"},
+      {"train.optim_config.beta_2", kFloat, "0.99", InHalfOpen(0, 1), "adam"},
+      {"train.optim_config.rho", kFloat, "0.5", InHalfOpen(0, 1), "rmsprop"},
+      {"train.optim_config.epsilon", kFloat, "0.0001", Above(0), "adam, rmsprop"},
+      {"train.wandb.enable", kBool, "true", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.project", kString, "TAO Toolkit", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.entity", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.group", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.tags", kStrings, "[]", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.reinit", kBool, "false", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.sync_tensorboard", kBool, "false", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.save_code", kBool, "false", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.name", kString, "classification", Any(), "Weights & Biases", kIgnored},
+      {"train.wandb.run_id", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
+      {"train.clearml.project", kString, "TAO Toolkit", Any(), "ClearML", kIgnored},
+      {"train.clearml.task", kString, "classification_train", Any(), "ClearML", kIgnored},
+      {"train.clearml.deferred_init", kBool, "false", Any(), "ClearML", kIgnored},
+      {"train.clearml.reuse_last_task_id", kBool, "false", Any(), "ClearML", kIgnored},
+      {"train.clearml.continue_last_task", kBool, "false", Any(), "ClearML", kIgnored},
+      {"train.clearml.tags", kStrings, "[]", Any(), "ClearML", kIgnored},
+      {"train.results_dir", kString, "null", Any(), "default: results_dir/train"},
+
+      {"quant.recipe", kString, "fused", OneOf({"fused", "inputs"}),
+       "octet: where Q/DQ pairs stand. fused: after what TensorRT fuses; inputs: on inputs and weights of layers, as "
+       "in "
+       "TAO's TF2 code"},
+      {"quant.calibration", kString, "entropy", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
+       "octet: how PTQ finds ranges; entropy is TensorRT's default"},
+      {"quant.qat_calibration", kString, "max", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
+       "octet: how QAT finds the ranges that it starts from"},
+      {"quant.percentile", kFloat, "99.99", Between(50, 100), "octet: of percentile calibration"},
+      {"quant.calibration_batches", kInt, "16", AtLeast(1), "octet: batches that calibration looks at"},
+      {"quant.calibration_dataset_path", kString, "null", Any(), "octet: default: dataset.train_dataset_path"},
+
+      {"evaluate.dataset_path", kString, "???", Any(), "folder of class folders"},
+      {"evaluate.checkpoint", kString, "???", Any(), "trained model (.octet) or .onnx"},
+      {"evaluate.trt_engine", kString, "null", Any(), "INT8 plan; takes precedence over the checkpoint"},
+      {"evaluate.batch_size", kInt, "64", AtLeast(1), "images per step"},
+      {"evaluate.n_workers", kInt, "64", Between(1, 1024), "data loading threads; never more than the machine has"},
+      {"evaluate.top_k", kInt, "3", AtLeast(1), "right if among the k best"},
+      {"evaluate.classmap", kString, "\"\"", Any(), "class names, JSON or text; default: the model's own"},
+      {"evaluate.results_dir", kString, "null", Any(), "default: results_dir/evaluate"},
+
+      {"inference.checkpoint", kString, "???", Any(), "trained model (.octet) or .onnx"},
+      {"inference.trt_engine", kString, "null", Any(), "INT8 plan; takes precedence over the checkpoint"},
+      {"inference.image_dir", kString, "???", Any(), "images, also in folders below"},
+      {"inference.classmap", kString, "\"\"", Any(), "class names, JSON or text; default: the model's own"},
+      {"inference.results_dir", kString, "null", Any(), "default: results_dir/inference"},
+
+      {"export.checkpoint", kString, "???", Any(), "trained model (.octet)"},
+      {"export.onnx_file", kString, "null", Any(), "FP32 ONNX; default: model.onnx in the results folder"},
+      {"export.qdq_file", kString, "null", Any(), "octet: ONNX with Q/DQ nodes; default: model.qdq.onnx"},
+      {"export.cache_file", kString, "null", Any(), "octet: TensorRT calibration cache; default: calib.cache"},
+      {"export.tensorrt_version", kString, "8.6.1", Any(), "octet: TensorRT that will read the cache"},
+      {"export.opset", kInt, "13", Between(13, 17), "octet: ONNX opset"},
+      {"export.results_dir", kString, "null", Any(), "default: results_dir/export"},
+
+      {"prune.checkpoint", kString, "???", Any(), "trained model (.octet)"},
+      {"prune.byom_model_path", kString, "null", Any(), "TAO's .tltb", kIgnored},
+      {"prune.normalizer", kString, "max", OneOf({"max", "L2"}), "norms are divided by the layer's max or L2 norm"},
+      {"prune.equalization_criterion", kString, "union",
+       OneOf({"union", "intersection", "arithmetic_mean", "geometric_mean"}), "for layers that are added"},
+      {"prune.granularity", kInt, "8", AtLeast(1), "channels that stay: a multiple of this"},
+      {"prune.threshold", kFloat, "0.1", AtLeast(0), "channels with a lower norm go"},
+      {"prune.min_num_filters", kInt, "16", AtLeast(1), "channels that stay at least"},
+      {"prune.excluded_layers", kStrings, "[]", Any(), "names"},
+      {"prune.results_dir", kString, "null", Any(), "default: results_dir/prune"},
+
+      {"gen_trt_engine.onnx_file", kString, "???", Any(), "what `export` wrote, or a .octet model"},
+      {"gen_trt_engine.trt_engine", kString, "null", Any(), "plan to write; default: model.plan in the results folder"},
+      {"gen_trt_engine.results_dir", kString, "null", Any(), "default: results_dir/gen_trt_engine"},
+      {"gen_trt_engine.tensorrt.data_type", kString, "fp32", OneOf({"fp32", "fp16", "int8"}), "precision"},
+      {"gen_trt_engine.tensorrt.max_workspace_size", kInt, "2", AtLeast(1), "GiB", kIgnored},
+      {"gen_trt_engine.tensorrt.min_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
+      {"gen_trt_engine.tensorrt.opt_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
+      {"gen_trt_engine.tensorrt.max_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
+      {"gen_trt_engine.tensorrt.calibration.cal_image_dir", kString, "\"\"", Any(), "images for PTQ"},
+      {"gen_trt_engine.tensorrt.calibration.cal_cache_file", kString, "\"\"", Any(), "calibration cache"},
+      {"gen_trt_engine.tensorrt.calibration.cal_batch_size", kInt, "1", AtLeast(1), "images per batch"},
+      {"gen_trt_engine.tensorrt.calibration.cal_batches", kInt, "1", AtLeast(1), "batches"},
+      {"gen_trt_engine.tensorrt.calibration.cal_data_file", kString, "\"\"", Any(), "TAO's tensor file", kIgnored},
+  };
+}
+
+std::vector<Alias> Aliases() {
+  const std::string tensorrt = "gen_trt_engine.tensorrt.";
+  std::vector<Alias> aliases = {
+      {"build", {"gen_trt_engine"}},
+      {"key", {"encryption_key"}},
+      {"data", {"dataset"}},
+      {"augment", {"dataset.augmentation"}},
+      {"training_config", {"train"}},
+      {"model.arch", {"model.backbone"}},
+      {"model.input_image_size", {"model.input_channels", "model.input_height", "model.input_width"}},
+      {"train.enable_qat", {"train.qat"}},
+      {"train.learning_rate", {"train.lr_config.learning_rate"}},
+      {"train.pretrained_model_path", {"train.checkpoint"}},
+      {"prune.output_path", {"prune.results_dir"}},
+      {"export.output_path", {"export.onnx_file"}},
+      {"export.engine_file", {"gen_trt_engine.trt_engine"}},
+  };
+  for (const char* section : {"evaluate", "inference", "export", "prune"}) {
+    aliases.push_back({std::string(section) + ".model_path", {std::string(section) + ".checkpoint"}});
+  }
+  for (const char* name : {"data_type", "max_workspace_size", "min_batch_size", "opt_batch_size", "max_batch_size"}) {
+    aliases.push_back({std::string("export.") + name, {tensorrt + name}});
+  }
+  for (const char* name : {"cal_image_dir", "cal_cache_file", "cal_batch_size", "cal_batches", "cal_data_file"}) {
+    aliases.push_back({std::string("export.") + name, {tensorrt + "calibration." + name}});
+  }
+  return aliases;
+}
+
+}  // namespace
+
+TaskTable ClassificationTable() {
+  return {"classification", "Classification", Keys(), Aliases()};
+}
+
+}  // namespace octet::spec
