@@ -41,6 +41,8 @@ struct QuantRule {
   RegionRole region = RegionRole::kNone;
   // op(Q(x)) == Q(op(x)) with the same scale: MaxPool, Reshape, Flatten, Transpose, ...
   bool commutes = false;
+  // QAT turns this activation into ReLU6: ReLU and its relatives, hard-swish. Gates (Sigmoid, Tanh) are not among them.
+  bool becomes_relu6 = false;
   // The output channel axis of the kWeight input (Conv 0, ConvTranspose 1, Gemm transB 0): see weight_axis.
   std::function<int(const Node&)> weight_axis;
 };

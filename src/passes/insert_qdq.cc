@@ -1,0 +1,136 @@
+#include "passes/insert_qdq.h"
+
+#include <algorithm>
+
+#include "passes/fusion_regions.h"
+#include "quant/quantize.h"
+
+namespace octet::passes {
+
+using ir::Graph;
+using ir::kNoNode;
+using ir::kNoValue;
+using ir::Node;
+using ir::NodeId;
+using ir::ValueId;
+
+namespace {
+
+constexpr float kInitialAmax = 6.0f;
+
+class Inserter {
+ public:
+  Inserter(Graph graph, const InsertQdqOptions& options) : g_(std::move(graph)), options_(options) {}
+
+  Graph Run() {
+    const FusionRegions found = FindFusionRegions(g_);
+    const std::set<NodeId> output_layers = FindOutputLayers(g_);
+    for (const FusionRegion& r : found.regions) {
+      const Node& anchor = g_.node(r.anchor);
+      if (output_layers.count(r.anchor) != 0 || options_.keep_fp32.count(anchor.name) != 0) continue;
+      if (!g_.value(anchor.input(1)).is_constant()) continue;  // a product of two activations
+      if (options_.only_listed && !(Listed(anchor.input(0)) && Listed(r.output) &&
+                                    (r.residual == kNoValue || Listed(r.residual)))) {
+        continue;
+      }
+      EnsureQuantized(g_.node(r.anchor).input(0));
+      if (r.residual != kNoValue) EnsureQuantized(r.residual);
+      QuantizeWeight(r.anchor);
+      QuantizeTensor(r.output);
+    }
+    return std::move(g_);
+  }
+
+ private:
+  // The tensor at which the range of `v` is decided: back through operators that commute with quantization.
+  ValueId Origin(ValueId v) const {
+    while (const Node* p = g_.producer(v)) {
+      if (!RuleOf(*p).commutes) break;
+      v = p->input(0);
+    }
+    return v;
+  }
+  bool Listed(ValueId v) const {
+    const Node* p = g_.producer(v);
+    if (p != nullptr && p->op == "DequantizeLinear") return true;
+    if (options_.amax.count(g_.value(v).name) != 0) return true;
+    const ValueId origin = Origin(v);
+    if (origin == v) return false;
+    const Node* q = g_.producer(origin);
+    return (q != nullptr && q->op == "DequantizeLinear") || options_.amax.count(g_.value(origin).name) != 0;
+  }
+  void EnsureQuantized(ValueId v) {
+    const ValueId origin = Origin(v);
+    const Node* p = g_.producer(origin);
+    if (p == nullptr || p->op != "DequantizeLinear") QuantizeTensor(origin);
+  }
+  static bool IsQuantize(const Node& node) { return node.op == "QuantizeLinear"; }
+
+  void QuantizeTensor(ValueId v) {
+    for (const NodeId user : g_.value(v).consumers) {
+      if (IsQuantize(g_.node(user))) return;
+    }
+    const std::string name = g_.value(v).name;
+    const auto listed = options_.amax.find(name);
+    const float amax = listed == options_.amax.end() ? kInitialAmax : listed->second;
+    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::Scalar(quant::ScaleOfAmax(amax)));
+    const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {}));
+    ir::Attrs attrs;
+    if (!options_.observer.empty()) attrs["observer"] = options_.observer;
+    AddPair(v, scale, zero, attrs, {});
+  }
+
+  void QuantizeWeight(NodeId anchor) {
+    const ValueId w = g_.node(anchor).input(1);
+    const int axis = RuleOf(g_.node(anchor)).weight_axis(g_.node(anchor));
+    const std::vector<NodeId> users = g_.value(w).consumers;
+    if (std::any_of(users.begin(), users.end(), [&](NodeId u) { return IsQuantize(g_.node(u)); })) return;
+    const std::string name = g_.value(w).name;
+    std::vector<float> scales = quant::AmaxPerChannel(g_.value(w).constant, axis);
+    for (float& s : scales) s = quant::ScaleOfAmax(s);
+    const auto channels = static_cast<int64_t>(scales.size());
+    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::From<float>({channels}, scales));
+    const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {channels}));
+    const ir::Attrs axis_attr = {{"axis", int64_t{axis}}};
+    ir::Attrs attrs = axis_attr;
+    if (!options_.observer.empty()) attrs["observer"] = std::string("max_abs");
+    AddPair(w, scale, zero, attrs, axis_attr);
+  }
+
+  // v -> Q -> DQ; everyone who read v reads the DQ.
+  void AddPair(ValueId v, ValueId scale, ValueId zero, const ir::Attrs& q_attrs, const ir::Attrs& dq_attrs) {
+    const std::string name = g_.value(v).name;
+    const ir::TensorType type = g_.value(v).type;
+    const std::vector<NodeId> before = g_.value(v).consumers;
+    const NodeId q = g_.AddNode("QuantizeLinear", name + "_quantize", {v, scale, zero}, {name + ".q"}, q_attrs);
+    const ValueId codes = g_.node(q).output();
+    const NodeId dq = g_.AddNode("DequantizeLinear", name + "_dequantize", {codes, scale, zero}, {name + ".dq"}, dq_attrs);
+    const ValueId real = g_.node(dq).output();
+    g_.set_type(codes, {DType::kS8, type.shape});
+    g_.set_type(real, type);
+    g_.ReplaceUses(v, real, q, /*outputs_too=*/false);
+  }
+
+  Graph g_;
+  const InsertQdqOptions& options_;
+};
+
+}  // namespace
+
+Graph InsertQdq(Graph graph, const InsertQdqOptions& options) { return Inserter(std::move(graph), options).Run(); }
+
+QuantizerCounts CountQuantizers(const Graph& g) {
+  QuantizerCounts counts;
+  for (const NodeId id : g.Order()) {
+    if (g.node(id).op != "QuantizeLinear") continue;
+    ++(g.value(g.node(id).input(0)).is_constant() ? counts.weights : counts.activations);
+  }
+  return counts;
+}
+
+bool HasQdq(const Graph& g) {
+  const QuantizerCounts counts = CountQuantizers(g);
+  return counts.activations + counts.weights > 0;
+}
+
+}  // namespace octet::passes

@@ -1,0 +1,40 @@
+// Puts QuantizeLinear -> DequantizeLinear pairs where recipe `fused` wants them: on the network input, on the output of
+// every fusion region, and on the weights of its anchor, except for output layers, which stay FP32. Where a quantized layer
+// would still read a float tensor (a concat, a pool, a residual from elsewhere), that tensor gets a pair as well:
+// TensorRT runs a layer in INT8 only if all its inputs are.
+//
+// One pair a tensor; all consumers read it. Runs after ConvertToRelu6 (ranges are of the final activations) and before
+// training, calibration or lowering.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "ir/graph.h"
+
+namespace octet::passes {
+
+struct InsertQdqOptions {
+  // Range [-amax, amax] by tensor name; a tensor that is absent starts with amax 6.
+  std::map<std::string, float> amax;
+  // "moving_average" lets training follow the range; "" freezes what `amax` says.
+  std::string observer = "moving_average";
+  // Node names to leave in FP32 beside the output layers.
+  std::set<std::string> keep_fp32;
+  // Only quantize tensors that `amax` lists, as TensorRT does with a calibration cache: a layer whose input or output is
+  // not listed stays FP32.
+  bool only_listed = false;
+};
+
+ir::Graph InsertQdq(ir::Graph graph, const InsertQdqOptions& options = {});
+
+// How many activation and weight quantizers a graph has.
+struct QuantizerCounts {
+  int activations = 0;
+  int weights = 0;
+};
+QuantizerCounts CountQuantizers(const ir::Graph& graph);
+bool HasQdq(const ir::Graph& graph);
+
+}  // namespace octet::passes

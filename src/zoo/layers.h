@@ -1,0 +1,57 @@
+// Building blocks of the zoo: each call adds one node with its constants, initialised as TAO does (tao.md 3.1), and
+// returns its output value. Names: node "conv1" makes value "conv1" and constants "conv1.weight", "conv1.bias".
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace octet::zoo {
+
+class Layers {
+ public:
+  struct Options {
+    uint64_t seed = 42;
+    float bn_epsilon = 1e-5f;
+    float bn_momentum = 0.9f;  // running = momentum * running + (1 - momentum) * batch
+    bool use_batch_norm = true;
+    bool use_bias = false;
+    std::string activation = "relu";  // relu, relu6, leaky_relu, swish, hard_swish, none
+  };
+
+  Layers(ir::Graph& graph, Options options) : graph_(graph), options_(std::move(options)), rng_(options_.seed) {}
+
+  ir::Graph& graph() { return graph_; }
+  int64_t Channels(ir::ValueId x) const;
+
+  struct ConvOptions {
+    int64_t out_channels = 0;
+    int64_t kernel = 1;
+    int64_t stride = 1;
+    int64_t group = 1;
+    int64_t pad = -1;  // -1: (kernel - 1) / 2 on every side
+  };
+  // Conv with weights ~ N(0, 2 / fan_out), a zero bias when use_bias is set (or there is no batch norm).
+  ir::ValueId Conv(const std::string& name, ir::ValueId x, const ConvOptions& conv);
+  ir::ValueId BatchNorm(const std::string& name, ir::ValueId x);  // x itself when use_batch_norm is off
+  ir::ValueId Activation(const std::string& name, ir::ValueId x);
+  ir::ValueId Add(const std::string& name, ir::ValueId a, ir::ValueId b);
+  ir::ValueId MaxPool(const std::string& name, ir::ValueId x, int64_t kernel, int64_t stride, int64_t pad);
+  // GlobalAveragePool -> Flatten -> Gemm ("logits", weights ~ U(+-sqrt(3 / (3 fan_out)))) -> Softmax ("predictions").
+  void ClassifierHead(ir::ValueId x, int64_t classes);
+
+ private:
+  Tensor Normal(const Shape& shape, double stddev);
+  Tensor Uniform(const Shape& shape, double limit);
+  ir::ValueId AddTyped(const std::string& op, const std::string& name, std::vector<ir::ValueId> inputs,
+                       ir::Attrs attrs = {}, const std::string& output = "");
+
+  ir::Graph& graph_;
+  Options options_;
+  std::mt19937_64 rng_;
+};
+
+}  // namespace octet::zoo
