@@ -1,0 +1,380 @@
+#include "passes/lower_for_engine.h"
+
+#include <limits>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "passes/fusion_regions.h"
+#include "quant/quantize.h"
+
+namespace octet::passes {
+
+using ir::Attrs;
+using ir::Graph;
+using ir::kNoNode;
+using ir::kNoValue;
+using ir::Node;
+using ir::NodeId;
+using ir::ValueId;
+
+namespace {
+
+struct Codes {
+  ValueId value;  // s8, in the new graph
+  float scale;
+};
+
+struct QuantizedWeight {
+  Tensor codes;
+  std::vector<float> scales;  // one per output channel
+};
+
+struct ActivationRange {
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+};
+
+class Lowering {
+ public:
+  explicit Lowering(const Graph& graph) : old_(graph), found_(FindFusionRegions(graph)) {}
+
+  Graph Run() {
+    new_.set_name(old_.name());
+    new_.metadata() = old_.metadata();
+    for (const ValueId in : old_.inputs()) real_[in] = new_.AddInput(old_.value(in).name, old_.value(in).type);
+    for (const NodeId id : old_.Order()) {
+      if (done_.count(id) == 0) Lower(id);
+    }
+    for (const ValueId out : old_.outputs()) new_.MarkOutput(Real(out));
+    new_.RemoveUnused();
+    ir::InferTypes(new_);
+    return std::move(new_);
+  }
+
+ private:
+  // ---- values
+  const Codes* FindCodes(ValueId v) const {
+    const auto it = codes_.find(v);
+    return it == codes_.end() ? nullptr : &it->second;
+  }
+  ValueId Real(ValueId v) {
+    if (v == kNoValue) return kNoValue;
+    const auto it = real_.find(v);
+    if (it != real_.end()) return it->second;
+    if (old_.value(v).is_constant()) return real_[v] = new_.AddConstant(old_.value(v).name, old_.value(v).constant);
+    if (const Codes* codes = FindCodes(v)) {
+      return real_[v] = Emit("QDequantize", old_.value(v).name, {codes->value}, {{"scale", codes->scale}},
+                             old_.value(v).name);
+    }
+    const Node* p = old_.producer(v);
+    OCTET_CHECK(p != nullptr && p->op == "DequantizeLinear", "'{}' was not lowered", old_.value(v).name);
+    const std::optional<QuantizedWeight> weight = WeightOf(v);
+    OCTET_REQUIRE(weight.has_value(), "node '{}' dequantizes a tensor that octet cannot lower", p->name);
+    const int axis = weight->scales.size() == 1 ? 0 : static_cast<int>(p->attr_int("axis", 1));
+    return real_[v] = new_.AddConstant(old_.value(v).name, quant::DequantizeWeight(weight->codes, weight->scales, axis));
+  }
+  ValueId Emit(const std::string& op, const std::string& node_name, std::vector<ValueId> inputs, Attrs attrs,
+               const std::string& output) {
+    return new_.node(new_.AddNode(op, node_name, std::move(inputs), {output}, std::move(attrs))).output();
+  }
+
+  // The scale of a scalar activation quantizer, or nothing.
+  std::optional<float> ScalarScale(const Node& quantize) const {
+    const ir::Value& s = old_.value(quantize.input(1));
+    if (!s.is_constant() || s.constant.size() != 1) return std::nullopt;
+    const ValueId zero = quantize.input(2);
+    if (zero == kNoValue || !old_.value(zero).is_constant() || old_.value(zero).constant.dtype() != DType::kS8 ||
+        old_.value(zero).constant.ToVector<int32_t>()[0] != 0) {
+      return std::nullopt;
+    }
+    return s.constant.data<float>()[0];
+  }
+  // The codes behind `v` = DequantizeLinear(QuantizeLinear(constant)) or DequantizeLinear(s8 constant).
+  std::optional<QuantizedWeight> WeightOf(ValueId v) const {
+    const Node* dq = old_.producer(v);
+    if (dq == nullptr || dq->op != "DequantizeLinear" || !old_.value(dq->input(1)).is_constant()) return std::nullopt;
+    QuantizedWeight w;
+    w.scales = old_.value(dq->input(1)).constant.ToVector<float>();
+    const ir::Value& source = old_.value(dq->input(0));
+    if (source.is_constant() && source.constant.dtype() == DType::kS8) {
+      w.codes = source.constant;
+      return w;
+    }
+    const Node* q = old_.producer(dq->input(0));
+    if (q == nullptr || q->op != "QuantizeLinear" || !old_.value(q->input(0)).is_constant()) return std::nullopt;
+    const int axis = w.scales.size() == 1 ? 0 : static_cast<int>(q->attr_int("axis", 1));
+    w.codes = quant::QuantizeWeight(old_.value(q->input(0)).constant, w.scales, axis);
+    return w;
+  }
+  // Bounds of an activation that the epilogue can do: Relu, Clip with constant bounds.
+  std::optional<ActivationRange> RangeOf(NodeId id) const {
+    const Node& node = old_.node(id);
+    ActivationRange range;
+    if (node.op == "Relu") {
+      range.low = 0;
+      return range;
+    }
+    if (node.op != "Clip") return std::nullopt;
+    for (const size_t i : {size_t{1}, size_t{2}}) {
+      if (node.input(i) == kNoValue) continue;
+      if (!old_.value(node.input(i)).is_constant()) return std::nullopt;
+      (i == 1 ? range.low : range.high) = old_.value(node.input(i)).constant.data<float>()[0];
+    }
+    return range;
+  }
+  static void PutRange(Attrs& attrs, const std::optional<ActivationRange>& range) {
+    attrs["act"] = std::string(range ? "clip" : "none");
+    if (!range) return;
+    attrs["act_min"] = range->low;
+    attrs["act_max"] = range->high;
+  }
+
+  // ---- output: codes when the only reader is a quantizer, float otherwise
+  struct Result {
+    ValueId value;         // old
+    NodeId quantize = kNoNode;
+    float scale = 0;       // 0: float output
+    std::string name;
+  };
+  Result ResultFor(ValueId v) const {
+    Result r{v, kNoNode, 0, old_.value(v).name};
+    const NodeId user = old_.only_consumer(v);
+    if (user == kNoNode || old_.node(user).op != "QuantizeLinear") return r;
+    const std::optional<float> scale = ScalarScale(old_.node(user));
+    if (!scale) return r;
+    r.quantize = user;
+    r.scale = *scale;
+    r.name = old_.value(old_.node(user).output()).name;
+    return r;
+  }
+  void SetResult(const Result& r, ValueId made) {
+    if (r.quantize == kNoNode) {
+      real_[r.value] = made;
+      return;
+    }
+    done_.insert(r.quantize);
+    codes_[old_.node(r.quantize).output()] = {made, r.scale};
+  }
+
+  // ---- nodes
+  void Lower(NodeId id) {
+    const auto region = found_.region_of.find(id);
+    if (region != found_.region_of.end()) {
+      const FusionRegion& r = found_.regions[region->second];
+      if (skipped_.count(region->second) == 0) {
+        // The whole region is emitted at its last node: nodes are in chain order, so that one comes last.
+        if (id != r.nodes.back()) return;
+        if (LowerRegion(r)) return;
+        skipped_.insert(region->second);
+        for (const NodeId n : r.nodes) {
+          if (done_.count(n) == 0) LowerSingle(n);
+        }
+        return;
+      }
+    }
+    LowerSingle(id);
+  }
+
+  bool LowerRegion(const FusionRegion& r) {
+    const Node& anchor = old_.node(r.anchor);
+    const bool gemm = anchor.op == "Gemm";
+    if (anchor.op != "Conv" && !gemm) return false;
+    if (gemm && (anchor.attr_float("alpha", 1.0f) != 1.0f || anchor.attr_float("beta", 1.0f) != 1.0f ||
+                 anchor.attr_int("transA", 0) != 0)) {
+      return false;
+    }
+    if (r.scale_shift != kNoNode || (!gemm && old_.value(anchor.input(0)).type.shape.size() != 4)) return false;
+    if (anchor.attr_string("auto_pad", "NOTSET") != "NOTSET") return false;
+    const Codes* x = FindCodes(anchor.input(0));
+    const std::optional<QuantizedWeight> weight = WeightOf(anchor.input(1));
+    if (x == nullptr || !weight) return false;
+    if (anchor.input(2) != kNoValue && !old_.value(anchor.input(2)).is_constant()) return false;
+
+    // How far the chain can be fused: a float residual or an unusual activation ends it early.
+    ValueId output = anchor.output();
+    const Codes* residual = nullptr;
+    std::optional<ActivationRange> range;
+    bool fused = true;
+    if (r.join != kNoNode) {
+      residual = gemm ? nullptr : FindCodes(r.residual);
+      fused = residual != nullptr;
+      if (fused) output = old_.node(r.join).output();
+    }
+    if (fused && r.activation != kNoNode) range = RangeOf(r.activation);
+    if (range) output = r.output;
+    EmitConv(anchor, *x, *weight, residual, range, ResultFor(output), gemm);
+    MarkDone(r, output);
+    return true;
+  }
+
+  // Nodes of the region up to the one that makes `output` are done; the others are lowered one by one.
+  void MarkDone(const FusionRegion& r, ValueId output) {
+    bool fused = true;
+    for (const NodeId id : r.nodes) {
+      if (fused) done_.insert(id);
+      else LowerSingle(id), done_.insert(id);
+      if (old_.node(id).output() == output) fused = false;
+    }
+  }
+
+  void EmitConv(const Node& anchor, const Codes& x, const QuantizedWeight& weight, const Codes* residual,
+                const std::optional<ActivationRange>& range, const Result& result, bool gemm) {
+    Tensor codes = weight.codes;
+    ValueId input = x.value;
+    Attrs attrs;
+    if (gemm) {
+      codes = GemmWeight(anchor, codes);
+      const ValueId shape =
+          new_.AddConstant(anchor.name + ".input_shape", Tensor::From<int64_t>({4}, {0, codes.dim(1), 1, 1}));
+      input = Emit("Reshape", anchor.name + "_input", {input, shape}, {}, anchor.name + "_input");
+    } else {
+      for (const char* key : {"strides", "pads", "dilations", "group"}) {
+        if (anchor.has_attr(key)) attrs[key] = anchor.attrs.at(key);
+      }
+    }
+    const int64_t channels = codes.dim(0);
+    std::vector<float> m(static_cast<size_t>(channels));
+    for (size_t k = 0; k < m.size(); ++k) m[k] = x.scale * (weight.scales.size() == 1 ? weight.scales[0] : weight.scales[k]);
+    const ValueId w = new_.AddConstant(anchor.name + ".codes", codes);
+    const ValueId multiplier = new_.AddConstant(anchor.name + ".m", Tensor::From<float>({channels}, m));
+    attrs["residual_scale"] = residual != nullptr ? residual->scale : 0.0f;
+    attrs["y_scale"] = result.scale;
+    PutRange(attrs, range);
+    std::vector<ValueId> inputs = {input, w, multiplier, Real(anchor.input(2))};
+    if (residual != nullptr) inputs.push_back(residual->value);
+    if (!gemm) {
+      SetResult(result, Emit("QConv", anchor.name, inputs, attrs, result.name));
+      return;
+    }
+    const ValueId y = Emit("QConv", anchor.name, inputs, attrs, result.name + "_4d");
+    SetResult(result, Emit("Flatten", anchor.name + "_flatten", {y}, {{"axis", int64_t{1}}}, result.name));
+  }
+
+  // [K,C] or (transB = 0) [C,K] codes as [K,C,1,1].
+  static Tensor GemmWeight(const Node& gemm, const Tensor& codes) {
+    if (gemm.attr_int("transB", 0) != 0) return codes.Reshaped({codes.dim(0), codes.dim(1), 1, 1});
+    Tensor out(DType::kS8, {codes.dim(1), codes.dim(0), 1, 1});
+    for (int64_t c = 0; c < codes.dim(0); ++c) {
+      for (int64_t k = 0; k < codes.dim(1); ++k) {
+        out.mutable_data<int8_t>()[k * codes.dim(0) + c] = codes.data<int8_t>()[c * codes.dim(1) + k];
+      }
+    }
+    return out;
+  }
+
+  void LowerSingle(NodeId id) {
+    const Node& node = old_.node(id);
+    if (node.op == "QuantizeLinear" && LowerQuantize(node)) return;
+    if (node.op == "DequantizeLinear" && LowerDequantize(node)) return;
+    if (RuleOf(node).commutes && node.outputs.size() == 1 && LowerCommuting(node)) return;
+    if (RuleOf(node).region == ir::RegionRole::kJoin && LowerAdd(id)) return;
+    if ((node.op == "GlobalAveragePool" || node.op == "AveragePool") && LowerAverage(node)) return;
+    CopyNode(node);
+  }
+
+  bool LowerQuantize(const Node& node) {
+    if (old_.value(node.input(0)).is_constant()) return true;  // a weight: its reader asks WeightOf
+    const std::optional<float> scale = ScalarScale(node);
+    OCTET_REQUIRE(scale.has_value(),
+                  "node '{}': the INT8 engine needs one constant scale per activation and an INT8 zero point of 0", node.name);
+    const Codes* known = FindCodes(node.input(0));
+    if (known != nullptr && known->scale == *scale) {
+      codes_[node.output()] = *known;
+      return true;
+    }
+    const std::string& name = old_.value(node.output()).name;
+    const ValueId made = Emit("QQuantize", node.name, {Real(node.input(0))}, {{"scale", *scale}}, name);
+    codes_[node.output()] = {made, *scale};
+    return true;
+  }
+
+  bool LowerDequantize(const Node& node) {
+    if (const Codes* codes = FindCodes(node.input(0))) codes_[node.output()] = *codes;
+    return true;  // of a weight: its reader asks WeightOf
+  }
+
+  bool LowerCommuting(const Node& node) {
+    const Codes* x = FindCodes(node.input(0));
+    if (x == nullptr) return false;
+    const bool pool = node.op == "MaxPool";
+    if (pool && (node.attr_int("ceil_mode", 0) != 0 || node.attr_string("auto_pad", "NOTSET") != "NOTSET" ||
+                 node.has_attr("dilations"))) {
+      return false;
+    }
+    const float scale = x->scale;
+    Attrs attrs = node.attrs;
+    if (pool) {
+      attrs.clear();
+      for (const char* key : {"kernel_shape", "strides", "pads"}) {
+        if (node.has_attr(key)) attrs[key] = node.attrs.at(key);
+      }
+    }
+    std::vector<ValueId> inputs = {x->value};
+    for (size_t i = 1; i < node.inputs.size(); ++i) inputs.push_back(Real(node.inputs[i]));
+    const std::string name = old_.value(node.output()).name + ".q";
+    codes_[node.output()] = {Emit(pool ? "QMaxPool" : node.op, node.name, inputs, attrs, name), scale};
+    return true;
+  }
+
+  bool LowerAdd(NodeId id) {
+    const Node& node = old_.node(id);
+    const Codes* a = FindCodes(node.input(0));
+    const Codes* b = FindCodes(node.input(1));
+    if (a == nullptr || b == nullptr ||
+        old_.value(node.input(0)).type.shape != old_.value(node.input(1)).type.shape) {
+      return false;
+    }
+    ValueId output = node.output();
+    std::optional<ActivationRange> range;
+    const NodeId next = old_.only_consumer(output);
+    if (next != kNoNode && found_.region_of.count(next) == 0) range = RangeOf(next);
+    if (range) output = old_.node(next).output();
+    const Result result = ResultFor(output);
+    if (result.quantize == kNoNode) return false;
+    Attrs attrs = {{"a_scale", a->scale}, {"b_scale", b->scale}, {"y_scale", result.scale}};
+    PutRange(attrs, range);
+    SetResult(result, Emit("QAdd", node.name, {a->value, b->value}, attrs, result.name));
+    if (range) done_.insert(next);
+    return true;
+  }
+
+  bool LowerAverage(const Node& node) {
+    const Codes* x = FindCodes(node.input(0));
+    if (x == nullptr || old_.value(node.input(0)).type.shape.size() != 4) return false;
+    const bool global = node.op == "GlobalAveragePool";
+    if (!global && (node.attr_int("ceil_mode", 0) != 0 || node.attr_string("auto_pad", "NOTSET") != "NOTSET")) return false;
+    const Result result = ResultFor(node.output());
+    Attrs attrs;
+    if (!global) attrs = node.attrs;
+    attrs["x_scale"] = x->scale;
+    attrs["y_scale"] = result.scale;
+    SetResult(result, Emit(global ? "QGlobalAveragePool" : "QAveragePool", node.name, {x->value}, attrs, result.name));
+    return true;
+  }
+
+  void CopyNode(const Node& node) {
+    std::vector<ValueId> inputs;
+    for (const ValueId in : node.inputs) inputs.push_back(Real(in));
+    std::vector<std::string> names;
+    for (const ValueId out : node.outputs) names.push_back(out == kNoValue ? "" : old_.value(out).name);
+    const NodeId made = new_.AddNode(node.op, node.name, inputs, names, node.attrs);
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      if (node.outputs[i] != kNoValue) real_[node.outputs[i]] = new_.node(made).outputs[i];
+    }
+  }
+
+  const Graph& old_;
+  const FusionRegions found_;
+  Graph new_;
+  std::unordered_map<ValueId, ValueId> real_;
+  std::unordered_map<ValueId, Codes> codes_;
+  std::unordered_set<NodeId> done_;
+  std::unordered_set<size_t> skipped_;
+};
+
+}  // namespace
+
+Graph LowerForEngine(const Graph& graph) { return Lowering(graph).Run(); }
+
+}  // namespace octet::passes
