@@ -1,0 +1,159 @@
+// Dense INT8 convolution on AVX-512 VNNI: an implicit GEMM without im2col. A tile is MR output pixels times NV vectors
+// of 16 output channels, held in registers (6 x 4 = 24 accumulators). One step reads 4 bytes of each pixel (broadcast)
+// and NV vectors of weights, and issues MR * NV vpdpbusd. Borders in memory stand for the padding, so a pixel is one
+// base address and the taps are the same offsets for all pixels.
+#include <algorithm>
+#include <cstring>
+
+#include "engine/kernels/avx512_epilogue.h"
+
+namespace octet::engine::avx512 {
+namespace {
+
+struct Tile {
+  const uint8_t* in[8];
+  uint8_t* out[8];
+  const uint8_t* residual[8];
+  float* out_f32[8];
+};
+
+inline int32_t Load4(const uint8_t* p) {
+  int32_t v;
+  std::memcpy(&v, p, 4);
+  return v;
+}
+
+template <int MR, int NV>
+__attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedConv::Block& block,
+                                           const Epilogue& epilogue, const Tile& tile) {
+  const PackedConv& packed = *args.packed;
+  __m512i acc[MR][NV];
+  for (int a = 0; a < NV; ++a) {
+    const __m512i init = _mm512_loadu_si512(packed.init.data() + block.params + a * 16);
+    for (int i = 0; i < MR; ++i) acc[i][a] = init;
+  }
+  const int8_t* w = packed.weights.data() + block.weights;
+  const int64_t bytes = args.run_steps * 4;
+  for (int64_t r = 0; r < args.runs; ++r) {
+    const uint8_t* x[MR];
+    for (int i = 0; i < MR; ++i) x[i] = tile.in[i] + args.offsets[r];
+    for (int64_t k = 0; k < bytes; k += 4) {
+      __m512i weights[NV];
+      for (int a = 0; a < NV; ++a) weights[a] = _mm512_loadu_si512(w + a * 64);
+      w += NV * 64;
+      for (int i = 0; i < MR; ++i) {
+        const __m512i v = _mm512_set1_epi32(Load4(x[i] + k));
+        for (int a = 0; a < NV; ++a) acc[i][a] = _mm512_dpbusd_epi32(acc[i][a], v, weights[a]);
+      }
+    }
+  }
+  const float* mul = packed.mul.data() + block.params;
+  const float* bias = packed.bias.data() + block.params;
+#pragma GCC unroll 8  // keeps the accumulators in registers
+  for (int i = 0; i < MR; ++i) {
+    __m512 y[NV];
+    for (int a = 0; a < NV; ++a) {
+      y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][a]), _mm512_loadu_ps(mul + a * 16));
+      y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
+    }
+    if (args.residual.data) {
+      __m512i codes[NV];
+      LoadUnpack<NV>(tile.residual[i], codes);
+      for (int a = 0; a < NV; ++a) {
+        y[a] = _mm512_add_ps(y[a], _mm512_mul_ps(_mm512_cvtepi32_ps(codes[a]), epilogue.residual_scale));
+      }
+    }
+    if (args.out.data) {
+      StoreBytes<NV>(tile.out[i], QuantizePack<NV>(y, epilogue));
+    } else {
+      float values[NV * 16];
+      for (int a = 0; a < NV; ++a) {
+        y[a] = _mm512_min_ps(_mm512_max_ps(y[a], _mm512_set1_ps(args.act_min)), _mm512_set1_ps(args.act_max));
+        _mm512_storeu_ps(values + a * 16, y[a]);
+      }
+      for (int a = 0; a < NV; ++a) {
+        for (int lane = 0; lane < 16; ++lane) {
+          const int64_t c = PackedChannel(NV, a, lane);
+          if (block.channel + c < args.out_c) tile.out_f32[i][c * args.out_h * args.out_w] = values[a * 16 + lane];
+        }
+      }
+    }
+  }
+}
+
+template <int NV>
+void ComputeTileOf(int64_t pixels, const ConvArgs& args, const PackedConv::Block& block, const Epilogue& epilogue,
+                   const Tile& tile) {
+  switch (pixels) {
+    case 1: return ComputeTile<1, NV>(args, block, epilogue, tile);
+    case 2: return ComputeTile<2, NV>(args, block, epilogue, tile);
+    case 3: return ComputeTile<3, NV>(args, block, epilogue, tile);
+    case 4: return ComputeTile<4, NV>(args, block, epilogue, tile);
+    case 5: return ComputeTile<5, NV>(args, block, epilogue, tile);
+    case 6: return ComputeTile<6, NV>(args, block, epilogue, tile);
+    case 7:
+      if constexpr (NV < 4) return ComputeTile<7, NV>(args, block, epilogue, tile);
+      break;
+    case 8:
+      if constexpr (NV < 4) return ComputeTile<8, NV>(args, block, epilogue, tile);
+      break;
+  }
+}
+
+// All output pixels [begin, end) of the batch, in tiles of nearly equal size: 3 pixels are enough to hide the latency
+// of vpdpbusd, a last tile of one pixel is not.
+void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Epilogue& epilogue, int64_t begin,
+                  int64_t end) {
+  const int64_t max_tile = block.vectors == 4 ? 6 : 8;
+  const int64_t tiles = (end - begin + max_tile - 1) / max_tile;
+  const int64_t image = args.out_h * args.out_w;
+  int64_t n = begin / image;
+  int64_t h = begin % image / args.out_w;
+  int64_t w = begin % args.out_w;
+  Tile tile{};
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t pixels = begin + (end - begin) * (t + 1) / tiles - (begin + (end - begin) * t / tiles);
+    for (int64_t i = 0; i < pixels; ++i) {
+      tile.in[i] = args.in.at(n, h * args.stride_h, w * args.stride_w);
+      if (args.out.data) {
+        tile.out[i] = args.out.at(n, h, w) + block.channel;
+      } else {
+        tile.out_f32[i] = args.out_f32 + (n * args.out_f32_channels + block.channel) * image + h * args.out_w + w;
+      }
+      if (args.residual.data) tile.residual[i] = args.residual.at(n, h, w) + block.channel;
+      if (++w == args.out_w) {
+        w = 0;
+        if (++h == args.out_h) {
+          h = 0;
+          ++n;
+        }
+      }
+    }
+    if (block.vectors == 4) {
+      ComputeTileOf<4>(pixels, args, block, epilogue, tile);
+    } else if (block.vectors == 2) {
+      ComputeTileOf<2>(pixels, args, block, epilogue, tile);
+    } else {
+      ComputeTileOf<1>(pixels, args, block, epilogue, tile);
+    }
+  }
+}
+
+}  // namespace
+
+void Conv(const ConvArgs& args, int part, int parts) {
+  const Epilogue epilogue(args.quantizer, args.residual_scale);
+  const int64_t pixels = args.batch * args.out_h * args.out_w;
+  const std::vector<PackedConv::Block>& blocks = args.packed->blocks;
+  // Split pixels where there are many: every part then reads all weights. Otherwise split channels.
+  if (pixels >= 64 * parts || static_cast<int64_t>(blocks.size()) < parts) {
+    const Range range = Share(pixels, part, parts);
+    if (range.begin == range.end) return;
+    for (const PackedConv::Block& block : blocks) ComputeBlock(args, block, epilogue, range.begin, range.end);
+  } else {
+    const Range range = Share(blocks.size(), part, parts);
+    for (int64_t b = range.begin; b < range.end; ++b) ComputeBlock(args, blocks[b], epilogue, 0, pixels);
+  }
+}
+
+}  // namespace octet::engine::avx512

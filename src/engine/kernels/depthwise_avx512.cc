@@ -1,0 +1,70 @@
+// Depthwise INT8 convolution on AVX-512 VNNI. The bytes of four taps' pixels are interleaved with unpack instructions,
+// so that one vpdpbusd does 4 taps of 16 channels; 64 consecutive bytes of the tensor make 4 vectors. With stride 1 a
+// row of the output is treated as one flat run of bytes (pixel after pixel), so 16 or 96 channels fill the vectors as
+// well as 64.
+#include <algorithm>
+
+#include "engine/kernels/avx512_epilogue.h"
+
+namespace octet::engine::avx512 {
+namespace {
+
+// 64 bytes of output at `out`, whose first tap is at `in`.
+inline __attribute__((always_inline)) void Chunk(const ConvArgs& args, const Epilogue& epilogue, const uint8_t* in,
+                                                 uint8_t* out, int64_t phase, __mmask64 mask) {
+  const PackedDepthwise& p = *args.packed_depthwise;
+  const int8_t* w = p.weights.data() + phase * p.quads * 256;
+  __m512i acc[4];
+  for (int a = 0; a < 4; ++a) acc[a] = _mm512_loadu_si512(p.init.data() + phase * 64 + a * 16);
+  for (int64_t q = 0; q < p.quads; ++q) {
+    const __m512i x0 = _mm512_loadu_si512(in + args.offsets[4 * q]);
+    const __m512i x1 = _mm512_loadu_si512(in + args.offsets[4 * q + 1]);
+    const __m512i x2 = _mm512_loadu_si512(in + args.offsets[4 * q + 2]);
+    const __m512i x3 = _mm512_loadu_si512(in + args.offsets[4 * q + 3]);
+    const __m512i low01 = _mm512_unpacklo_epi8(x0, x1);
+    const __m512i high01 = _mm512_unpackhi_epi8(x0, x1);
+    const __m512i low23 = _mm512_unpacklo_epi8(x2, x3);
+    const __m512i high23 = _mm512_unpackhi_epi8(x2, x3);
+    acc[0] = _mm512_dpbusd_epi32(acc[0], _mm512_unpacklo_epi16(low01, low23), _mm512_loadu_si512(w));
+    acc[1] = _mm512_dpbusd_epi32(acc[1], _mm512_unpackhi_epi16(low01, low23), _mm512_loadu_si512(w + 64));
+    acc[2] = _mm512_dpbusd_epi32(acc[2], _mm512_unpacklo_epi16(high01, high23), _mm512_loadu_si512(w + 128));
+    acc[3] = _mm512_dpbusd_epi32(acc[3], _mm512_unpackhi_epi16(high01, high23), _mm512_loadu_si512(w + 192));
+    w += 256;
+  }
+  __m512 y[4];
+  const float* mul = p.mul.data() + phase * 64;
+  const float* bias = p.bias.data() + phase * 64;
+  for (int a = 0; a < 4; ++a) {
+    y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(mul + a * 16));
+    y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
+  }
+  _mm512_mask_storeu_epi8(out, mask, QuantizePack<4>(y, epilogue));
+}
+
+}  // namespace
+
+void Depthwise(const ConvArgs& args, int part, int parts) {
+  const Epilogue epilogue(args.quantizer);
+  const PackedDepthwise& packed = *args.packed_depthwise;
+  const int64_t pixel_bytes = packed.groups * 16;
+  const bool flat = args.stride_w == 1 && args.in.pixel == pixel_bytes && args.out.pixel == pixel_bytes;
+  const int64_t strip_bytes = flat ? args.out_w * pixel_bytes : pixel_bytes;
+  const int64_t strips = flat ? 1 : args.out_w;
+  const Range rows = Share(args.batch * args.out_h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / args.out_h;
+    const int64_t h = row % args.out_h;
+    for (int64_t s = 0; s < strips; ++s) {
+      const uint8_t* in = args.in.at(n, h * args.stride_h, s * args.stride_w);
+      uint8_t* out = args.out.at(n, h, s);
+      int64_t group = 0;  // first channel group of the chunk
+      for (int64_t b = 0; b < strip_bytes; b += 64) {
+        Chunk(args, epilogue, in + b, out + b, group / packed.phase_step, ByteMask(strip_bytes - b));
+        group += 4;
+        while (group >= packed.groups) group -= packed.groups;
+      }
+    }
+  }
+}
+
+}  // namespace octet::engine::avx512

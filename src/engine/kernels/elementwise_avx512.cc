@@ -1,0 +1,210 @@
+// Pools, add, quantize and dequantize on AVX-512. All work on up to 64 consecutive channels of a pixel.
+#include <algorithm>
+
+#include "engine/kernels/avx512_epilogue.h"
+
+namespace octet::engine::avx512 {
+namespace {
+
+struct Window {
+  int64_t h0, h1, w0, w1;
+  Window(const PoolArgs& a, int64_t oh, int64_t ow) {
+    h0 = std::max<int64_t>(oh * a.stride_h - a.pad_top, 0);
+    h1 = std::min<int64_t>(oh * a.stride_h - a.pad_top + a.kernel_h, a.in_h);
+    w0 = std::max<int64_t>(ow * a.stride_w - a.pad_left, 0);
+    w1 = std::min<int64_t>(ow * a.stride_w - a.pad_left + a.kernel_w, a.in_w);
+  }
+};
+
+// Packed lane order of four vectors to channel order, for f32 results of 64 channels.
+void StoreF32(const __m512 (&y)[4], int64_t channels, float* to, int64_t channel_stride) {
+  float values[64];
+  for (int a = 0; a < 4; ++a) _mm512_storeu_ps(values + a * 16, y[a]);
+  for (int a = 0; a < 4; ++a) {
+    for (int lane = 0; lane < 16; ++lane) {
+      const int64_t c = PackedChannel(4, a, lane);
+      if (c < channels) to[c * channel_stride] = values[a * 16 + lane];
+    }
+  }
+}
+
+void LoadMasked(const uint8_t* from, __mmask64 mask, __m512i (&words)[4]) {
+  const __m512i bytes = _mm512_maskz_loadu_epi8(mask, from);
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i low = _mm512_unpacklo_epi8(bytes, zero);
+  const __m512i high = _mm512_unpackhi_epi8(bytes, zero);
+  words[0] = _mm512_unpacklo_epi16(low, zero);
+  words[1] = _mm512_unpackhi_epi16(low, zero);
+  words[2] = _mm512_unpacklo_epi16(high, zero);
+  words[3] = _mm512_unpackhi_epi16(high, zero);
+}
+
+}  // namespace
+
+void MaxPool(const PoolArgs& a, int part, int parts) {
+  const Range rows = Share(a.batch * a.out_h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.out_h;
+    const int64_t oh = row % a.out_h;
+    for (int64_t ow = 0; ow < a.out_w; ++ow) {
+      const Window window(a, oh, ow);
+      uint8_t* out = a.out.at(n, oh, ow);
+      for (int64_t c = 0; c < a.channels; c += 64) {
+        const __mmask64 mask = ByteMask(a.channels - c);
+        __m512i best = _mm512_setzero_si512();
+        for (int64_t h = window.h0; h < window.h1; ++h) {
+          const uint8_t* in = a.in.at(n, h, window.w0) + c;
+          for (int64_t w = window.w0; w < window.w1; ++w, in += a.in.pixel) {
+            best = _mm512_max_epu8(best, _mm512_maskz_loadu_epi8(mask, in));
+          }
+        }
+        _mm512_mask_storeu_epi8(out + c, mask, best);
+      }
+    }
+  }
+}
+
+void AveragePool(const PoolArgs& a, int part, int parts) {
+  const Epilogue epilogue(a.quantizer);
+  const int64_t chunks = (a.channels + 63) / 64;
+  const Range work = Share(a.batch * a.out_h * chunks, part, parts);
+  for (int64_t item = work.begin; item < work.end; ++item) {
+    const int64_t c = item % chunks * 64;
+    const int64_t n = item / chunks / a.out_h;
+    const int64_t oh = item / chunks % a.out_h;
+    const __mmask64 mask = ByteMask(a.channels - c);
+    for (int64_t ow = 0; ow < a.out_w; ++ow) {
+      const Window window(a, oh, ow);
+      const int64_t padded_h = std::min(a.kernel_h, a.in_h + a.pad_top + a.pad_bottom - oh * a.stride_h);
+      const int64_t padded_w = std::min(a.kernel_w, a.in_w + a.pad_left + a.pad_right - ow * a.stride_w);
+      const int64_t inside = (window.h1 - window.h0) * (window.w1 - window.w0);
+      const int64_t count = a.count_include_pad ? padded_h * padded_w : inside;
+      const __m512 scale = _mm512_set1_ps(a.x_scale / static_cast<float>(count));
+      __m512i sum[4];
+      for (__m512i& s : sum) s = _mm512_set1_epi32(static_cast<int>(-128 * inside));
+      for (int64_t h = window.h0; h < window.h1; ++h) {
+        const uint8_t* in = a.in.at(n, h, window.w0) + c;
+        for (int64_t w = window.w0; w < window.w1; ++w, in += a.in.pixel) {
+          __m512i x[4];
+          LoadMasked(in, mask, x);
+          for (int i = 0; i < 4; ++i) sum[i] = _mm512_add_epi32(sum[i], x[i]);
+        }
+      }
+      __m512 y[4];
+      for (int i = 0; i < 4; ++i) y[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i]), scale);
+      if (a.out.data) {
+        _mm512_mask_storeu_epi8(a.out.at(n, oh, ow) + c, mask, QuantizePack<4>(y, epilogue));
+      } else {
+        StoreF32(y, a.channels - c, a.out_f32 + ((n * a.channels + c) * a.out_h + oh) * a.out_w + ow,
+                 a.out_h * a.out_w);
+      }
+    }
+  }
+}
+
+void Add(const AddArgs& a, int part, int parts) {
+  const Epilogue epilogue(a.quantizer);
+  const __m512 a_scale = _mm512_set1_ps(a.a_scale);
+  const __m512 b_scale = _mm512_set1_ps(a.b_scale);
+  const __m512 act_min = _mm512_set1_ps(a.act_min);
+  const __m512 act_max = _mm512_set1_ps(a.act_max);
+  const __m512i offset = _mm512_set1_epi32(128);
+  // Rows whose pixels lie side by side in all three tensors are one flat run.
+  const bool flat = a.out.data && a.a.pixel == a.out.pixel && a.b.pixel == a.out.pixel;
+  const int64_t bytes = flat ? a.w * a.out.pixel : a.channels;
+  const int64_t strips = flat ? 1 : a.w;
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.h;
+    const int64_t h = row % a.h;
+    for (int64_t s = 0; s < strips; ++s) {
+      const uint8_t* x0 = a.a.at(n, h, s);
+      const uint8_t* x1 = a.b.at(n, h, s);
+      for (int64_t c = 0; c < bytes; c += 64) {
+        const __mmask64 mask = ByteMask(bytes - c);
+        __m512i q0[4], q1[4];
+        LoadMasked(x0 + c, mask, q0);
+        LoadMasked(x1 + c, mask, q1);
+        __m512 y[4];
+        for (int i = 0; i < 4; ++i) {
+          const __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q0[i], offset)), a_scale);
+          const __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q1[i], offset)), b_scale);
+          y[i] = _mm512_add_ps(y0, y1);
+        }
+        if (a.out.data) {
+          _mm512_mask_storeu_epi8(a.out.at(n, h, s) + c, mask, QuantizePack<4>(y, epilogue));
+        } else {
+          for (__m512& v : y) v = _mm512_min_ps(_mm512_max_ps(v, act_min), act_max);
+          StoreF32(y, a.channels - c, a.out_f32 + ((n * a.channels + c) * a.h + h) * a.w + s, a.h * a.w);
+        }
+      }
+    }
+  }
+}
+
+namespace {
+
+// 16 values -> 16 codes (s32) + 128, clipped; the division is done as QuantizePack does it.
+inline __attribute__((always_inline)) __m512i Quantize16(__m512 x, const Epilogue& e, __m512i lo, __m512i hi) {
+  __m512 t = _mm512_mul_ps(x, e.inverse);
+  const __m512 rest = _mm512_abs_ps(_mm512_reduce_ps(t, 8));
+  if (__builtin_expect(_mm512_cmp_ps_mask(rest, e.limit, _CMP_GT_OQ) != 0, 0)) t = _mm512_div_ps(x, e.scale);
+  const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(t, _mm512_set1_ps(127.0f)));
+  return _mm512_min_epi32(_mm512_max_epi32(q, lo), hi);
+}
+
+}  // namespace
+
+void Quantize(const QuantizeArgs& a, int part, int parts) {
+  const Epilogue e(a.quantizer);
+  const __m512i lo = _mm512_set1_epi32(static_cast<int>(a.quantizer.lo) - 128);
+  const __m512i hi = _mm512_set1_epi32(static_cast<int>(a.quantizer.hi) - 128);
+  const __m512i offset = _mm512_set1_epi32(128);
+  const int64_t plane = a.h * a.w;
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.h;
+    const int64_t h = row % a.h;
+    const float* in = a.in + n * a.channels * plane + h * a.w;
+    uint8_t* out = a.out.at(n, h, 0);
+    for (int64_t w = 0; w < a.w; w += 16) {
+      const int64_t count = std::min<int64_t>(16, a.w - w);
+      const __mmask16 mask = static_cast<__mmask16>((1u << count) - 1);
+      for (int64_t c = 0; c < a.channels; c += 4) {
+        // Four channels of 16 pixels make 16 dwords; absent channels are code 0.
+        __m512i bytes = _mm512_setzero_si512();
+        for (int64_t i = 3; i >= 0; --i) {
+          __m512i q = offset;
+          if (c + i < a.channels) {
+            q = _mm512_add_epi32(Quantize16(_mm512_maskz_loadu_ps(mask, in + (c + i) * plane + w), e, lo, hi), offset);
+          }
+          bytes = _mm512_or_si512(_mm512_slli_epi32(bytes, 8), q);
+        }
+        if (a.out.pixel == 4) {
+          _mm512_mask_storeu_epi32(out + w * 4, mask, bytes);
+        } else {
+          alignas(64) int32_t dwords[16];
+          _mm512_store_si512(dwords, bytes);
+          for (int64_t i = 0; i < count; ++i) __builtin_memcpy(out + (w + i) * a.out.pixel + c, dwords + i, 4);
+        }
+      }
+    }
+  }
+}
+
+void Dequantize(const DequantizeArgs& a, int part, int parts) {
+  // The result is NCHW: a strided walk over the codes. Rare (only in front of FP32 layers), so left to the compiler.
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.h;
+    const int64_t h = row % a.h;
+    for (int64_t c = 0; c < a.channels; ++c) {
+      const uint8_t* in = a.in.at(n, h, 0) + c;
+      float* out = a.out + ((n * a.channels + c) * a.h + h) * a.w;
+      for (int64_t w = 0; w < a.w; ++w)
+        out[w] = static_cast<float>(static_cast<int>(in[w * a.in.pixel]) - 128) * a.scale;
+    }
+  }
+}
+
+}  // namespace octet::engine::avx512

@@ -1,0 +1,134 @@
+// Weight packing, quantizers, and choice of a kernel set.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "engine/kernels/kernels.h"
+
+namespace octet::engine {
+namespace {
+
+uint8_t StoredByte(float y, float scale) {
+  const float q = std::nearbyint(y / scale);
+  return static_cast<uint8_t>(static_cast<int>(std::min(std::max(q, -128.0f), 127.0f)) + 128);
+}
+
+}  // namespace
+
+Quantizer MakeQuantizer(float scale, float act_min, float act_max) {
+  Quantizer q;
+  q.scale = scale;
+  q.divide = !(scale > 1e-30f && scale < 1e30f);
+  q.inverse = q.divide ? 1.0f : 1.0f / scale;
+  q.lo = StoredByte(act_min, scale);
+  q.hi = StoredByte(act_max, scale);
+  return q;
+}
+
+int64_t PackedChannel(int vectors, int vector, int lane) {
+  return 4 * vectors * (lane / 4) + 4 * vector + lane % 4;
+}
+
+PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, int64_t out_c, int64_t in_c,
+                    int64_t taps) {
+  PackedConv packed;
+  packed.taps = taps;
+  packed.steps = (in_c + 3) / 4;
+  int64_t left = (out_c + 15) / 16;  // vectors of 16
+  int64_t channel = 0;
+  int64_t bytes = 0;
+  while (left > 0) {
+    PackedConv::Block block;
+    block.vectors = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    block.channel = channel;
+    block.params = channel;
+    block.weights = bytes;
+    bytes += taps * packed.steps * block.vectors * 64;
+    channel += block.vectors * 16;
+    left -= block.vectors;
+    packed.blocks.push_back(block);
+  }
+  packed.weights.assign(bytes, 0);
+  packed.init.assign(channel, 0);
+  packed.mul.assign(channel, 0.0f);
+  packed.bias.assign(channel, 0.0f);
+  for (const PackedConv::Block& block : packed.blocks) {
+    for (int vector = 0; vector < block.vectors; ++vector) {
+      for (int lane = 0; lane < 16; ++lane) {
+        const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
+        if (k >= out_c) continue;
+        int32_t sum = 0;
+        for (int64_t c = 0; c < in_c; ++c) {
+          for (int64_t tap = 0; tap < taps; ++tap) {
+            const int8_t w = weights[(k * in_c + c) * taps + tap];
+            sum += w;
+            const int64_t step = tap * packed.steps + c / 4;
+            packed.weights[block.weights + ((step * block.vectors + vector) * 16 + lane) * 4 + c % 4] = w;
+          }
+        }
+        const int64_t to = block.params + vector * 16 + lane;
+        packed.init[to] = -128 * sum;
+        packed.mul[to] = mul[k];
+        packed.bias[to] = bias ? bias[k] : 0.0f;
+      }
+    }
+  }
+  return packed;
+}
+
+PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const float* bias, int64_t channels,
+                              int64_t taps) {
+  PackedDepthwise packed;
+  packed.groups = (channels + 15) / 16;
+  packed.quads = (taps + 3) / 4;
+  packed.phase_step = packed.groups % 4 == 0 ? 4 : 1;
+  const int64_t phases = packed.groups / packed.phase_step;
+  packed.weights.assign(phases * packed.quads * 256, 0);
+  packed.init.assign(phases * 64, 0);
+  packed.mul.assign(phases * 64, 0.0f);
+  packed.bias.assign(phases * 64, 0.0f);
+  for (int64_t phase = 0; phase < phases; ++phase) {
+    for (int64_t place = 0; place < 64; ++place) {  // place: 64 consecutive bytes of the tensor
+      const int64_t part = place / 16;
+      const int64_t c = ((phase * packed.phase_step + part) % packed.groups) * 16 + place % 16;
+      if (c >= channels) continue;
+      const int64_t vector = place % 16 / 4;
+      const int64_t lane = part * 4 + place % 4;  // of 16
+      int32_t sum = 0;
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int8_t w = weights[c * taps + tap];
+        sum += w;
+        packed.weights[((phase * packed.quads + tap / 4) * 4 + vector) * 64 + lane * 4 + tap % 4] = w;
+      }
+      const int64_t to = phase * 64 + vector * 16 + lane;
+      packed.init[to] = -128 * sum;
+      packed.mul[to] = mul[c];
+      packed.bias[to] = bias ? bias[c] : 0.0f;
+    }
+  }
+  return packed;
+}
+
+const KernelSet& SelectKernels(const std::string& name) {
+  const KernelSet* vnni = Avx512VnniKernels();
+  const KernelSet* portable = PortableKernels();
+  if (name.empty()) return vnni ? *vnni : portable ? *portable : ReferenceKernels();
+  if (name == "reference") return ReferenceKernels();
+  if (name == "portable") {
+    OCTET_REQUIRE(portable, "OCTET_ENGINE_ISA=portable: this CPU has no AVX2; leave the variable unset");
+    return *portable;
+  }
+  if (name == "avx512_vnni") {
+    OCTET_REQUIRE(vnni, "OCTET_ENGINE_ISA=avx512_vnni: this CPU has no AVX-512 VNNI; leave the variable unset");
+    return *vnni;
+  }
+  OCTET_FAIL("OCTET_ENGINE_ISA={}: unknown; expected reference, portable or avx512_vnni", name);
+}
+
+const KernelSet& SelectKernels() {
+  const char* name = std::getenv("OCTET_ENGINE_ISA");
+  return SelectKernels(name ? name : "");
+}
+
+}  // namespace octet::engine
