@@ -1,0 +1,26 @@
+// A .plan file: a network lowered for the INT8 engine, ready to run anywhere: docs/engine.md has the layout.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "ir/graph.h"
+
+namespace octet::engine {
+
+struct Plan {
+  ir::Graph graph;  // lowered (passes/lower_for_engine)
+  // Free text for those who run the plan: "network", "classmap" (JSON: index -> class name), preprocessing settings, ...
+  std::map<std::string, std::string> info;
+};
+
+// Atomic: the file is whole or the old one stays.
+void WritePlan(const std::string& path, const Plan& plan);
+
+// Throws a user Error that names the path and what is wrong: missing, truncated, damaged, another version, not a plan.
+Plan ReadPlan(const std::string& path);
+
+std::string SerializePlan(const Plan& plan);
+Plan DeserializePlan(const std::string& bytes, const std::string& path_for_messages);
+
+}  // namespace octet::engine
