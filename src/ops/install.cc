@@ -1,0 +1,32 @@
+#include "ops/install.h"
+
+#include <mutex>
+
+#include "ops/activation/activation.h"
+#include "ops/conv/conv.h"
+#include "ops/elementwise/elementwise.h"
+#include "ops/gemm/gemm.h"
+#include "ops/layout/layout.h"
+#include "ops/norm/norm.h"
+#include "ops/pool/pool.h"
+#include "ops/quantize/quantize_linear.h"
+#include "ops/shape/shape.h"
+
+namespace octet::ops {
+
+void InstallOps() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    InstallConv();
+    InstallNorm();
+    InstallActivation();
+    InstallElementwise();
+    InstallPool();
+    InstallGemm();
+    InstallShape();
+    InstallLayout();
+    InstallQuantize();
+  });
+}
+
+}  // namespace octet::ops
