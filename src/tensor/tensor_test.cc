@@ -1,0 +1,42 @@
+#include "tensor/tensor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace octet {
+namespace {
+
+TEST(Tensor, StartsAtZeroAndIsAligned) {
+  const Tensor t(DType::kS32, {2, 3});
+  EXPECT_EQ(t.size(), 6);
+  EXPECT_EQ(t.bytes(), 24U);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(t.raw()) % 64, 0U);
+  EXPECT_THAT(t.ToVector<int64_t>(), testing::Each(0));
+}
+
+TEST(Tensor, WritingACopyLeavesTheOriginal) {
+  const Tensor a = Tensor::From<float>({2}, {1, 2});
+  Tensor b = a;
+  EXPECT_EQ(a.raw(), b.raw());
+  b.mutable_data<float>()[0] = 5;
+  EXPECT_EQ(a.data<float>()[0], 1);
+  EXPECT_NE(a, b);
+  EXPECT_EQ(b, Tensor::From<float>({2}, {5, 2}));
+}
+
+TEST(Tensor, ReshapeShares) {
+  const Tensor a = Tensor::From<int8_t>({2, 2}, {1, 2, 3, 4});
+  EXPECT_EQ(a.Reshaped({4}).raw(), a.raw());
+  EXPECT_THROW(a.Reshaped({5}), Error);
+}
+
+TEST(Tensor, TypesAreChecked) {
+  const Tensor a(DType::kF32, {1});
+  EXPECT_THROW(a.data<int8_t>(), Error);
+  EXPECT_EQ(DTypeFromName("s8"), DType::kS8);
+  EXPECT_THROW(DTypeFromName("int8"), Error);
+  EXPECT_EQ(ToString(Shape{-1, 3}), "[N,3]");
+}
+
+}  // namespace
+}  // namespace octet
