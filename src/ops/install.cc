@@ -10,6 +10,9 @@
 #include "ops/norm/norm.h"
 #include "ops/pool/pool.h"
 #include "ops/quantize/quantize_linear.h"
+#include "ops/quantized/quantized.h"
+#include "ops/reduce/reduce.h"
+#include "ops/resize/resize.h"
 #include "ops/shape/shape.h"
 
 namespace octet::ops {
@@ -25,7 +28,10 @@ void InstallOps() {
     InstallGemm();
     InstallShape();
     InstallLayout();
+    InstallReduce();
+    InstallResize();
     InstallQuantize();
+    InstallQuantized();
   });
 }
 
