@@ -1,0 +1,36 @@
+"""ONNX Runtime computes the same numbers, with graph optimisations off and on.
+
+usage: compare_ort.py FILE --input x.npy --expect y.npy [--rtol 1e-4] [--output NAME]
+The largest difference is compared with rtol times the largest expected magnitude.
+"""
+import argparse
+import sys
+
+import numpy as np
+
+import ort
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file")
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--expect", required=True)
+    parser.add_argument("--rtol", type=float, default=1e-4)
+    parser.add_argument("--output")
+    args = parser.parse_args()
+    x, want = np.load(args.input), np.load(args.expect)
+    ok = True
+    for optimize in (False, True):
+        got = ort.run(args.file, x, optimize, args.output)
+        if got.shape != want.shape:
+            sys.exit(f"{args.file}: shape {got.shape}, expected {want.shape}")
+        relative = float(np.abs(got.astype(np.float64) - want).max() / max(np.abs(want).max(), 1e-30))
+        ok = ok and relative <= args.rtol
+        label = "default" if optimize else "off"
+        print(f"{args.file}: optimisations {label}: largest difference {relative:.2e} of the largest value (bar {args.rtol:g})")
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()
