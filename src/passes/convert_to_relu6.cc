@@ -20,7 +20,6 @@ std::set<NodeId> OutputSide(const Graph& g) {
     todo.pop_back();
     const NodeId p = v == ir::kNoValue ? kNoNode : g.value(v).producer;
     if (p == kNoNode || RuleOf(g.node(p)).region == ir::RegionRole::kAnchor || !nodes.insert(p).second) continue;
-    // An activation whose result other layers read as well is an inner one.
     for (const ValueId in : g.node(p).inputs) todo.push_back(in);
   }
   return nodes;
@@ -47,15 +46,18 @@ void PutRelu6(Graph& g, NodeId old, ValueId input) {
 
 Graph ConvertToRelu6(Graph g) {
   const std::set<NodeId> output_side = OutputSide(g);
+  std::set<NodeId> replaced;
   for (const NodeId id : g.Order()) {
-    if (output_side.count(id) != 0) continue;
+    if (output_side.count(id) != 0 || replaced.count(id) != 0) continue;
     const ir::Node& node = g.node(id);
     if (RuleOf(node).becomes_relu6) {
       PutRelu6(g, id, node.input(0));
       continue;
     }
     const NodeId swish = MatchSwish(g, node.output());
-    if (swish != kNoNode && output_side.count(swish) == 0) PutRelu6(g, swish, node.output());
+    if (swish == kNoNode || output_side.count(swish) != 0) continue;
+    PutRelu6(g, swish, node.output());
+    replaced.insert(swish);
   }
   g.RemoveUnused();
   return g;

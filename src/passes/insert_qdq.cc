@@ -16,7 +16,7 @@ using ir::ValueId;
 
 namespace {
 
-constexpr float kInitialAmax = 6.0f;
+constexpr float kInitialScale = 6.0f / quant::kMaxCode;
 
 class Inserter {
  public:
@@ -29,7 +29,7 @@ class Inserter {
       const Node& anchor = g_.node(r.anchor);
       if (output_layers.count(r.anchor) != 0 || options_.keep_fp32.count(anchor.name) != 0) continue;
       if (!g_.value(anchor.input(1)).is_constant()) continue;  // a product of two activations
-      if (options_.only_listed && !(Listed(anchor.input(0)) && Listed(r.output) &&
+      if (options_.implicit && !(Listed(anchor.input(0)) && Listed(r.output) &&
                                     (r.residual == kNoValue || Listed(r.residual)))) {
         continue;
       }
@@ -53,11 +53,11 @@ class Inserter {
   bool Listed(ValueId v) const {
     const Node* p = g_.producer(v);
     if (p != nullptr && p->op == "DequantizeLinear") return true;
-    if (options_.amax.count(g_.value(v).name) != 0) return true;
+    if (options_.scales.count(g_.value(v).name) != 0) return true;
     const ValueId origin = Origin(v);
     if (origin == v) return false;
     const Node* q = g_.producer(origin);
-    return (q != nullptr && q->op == "DequantizeLinear") || options_.amax.count(g_.value(origin).name) != 0;
+    return (q != nullptr && q->op == "DequantizeLinear") || options_.scales.count(g_.value(origin).name) != 0;
   }
   void EnsureQuantized(ValueId v) {
     const ValueId origin = Origin(v);
@@ -71,9 +71,9 @@ class Inserter {
       if (IsQuantize(g_.node(user))) return;
     }
     const std::string name = g_.value(v).name;
-    const auto listed = options_.amax.find(name);
-    const float amax = listed == options_.amax.end() ? kInitialAmax : listed->second;
-    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::Scalar(quant::ScaleOfAmax(amax)));
+    const auto listed = options_.scales.find(name);
+    const float scale_value = listed == options_.scales.end() ? kInitialScale : listed->second;
+    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::Scalar(scale_value));
     const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {}));
     ir::Attrs attrs;
     if (!options_.observer.empty()) attrs["observer"] = options_.observer;
@@ -88,6 +88,10 @@ class Inserter {
     const std::string name = g_.value(w).name;
     std::vector<float> scales = quant::AmaxPerChannel(g_.value(w).constant, axis);
     for (float& s : scales) s = quant::ScaleOfAmax(s);
+    if (options_.implicit) {
+      const Tensor codes = quant::QuantizeWeight(g_.value(w).constant, scales, axis, quant::WeightRounding::kTiesUp);
+      g_.set_constant(w, quant::DequantizeWeight(codes, scales, axis));
+    }
     const auto channels = static_cast<int64_t>(scales.size());
     const ValueId scale = g_.AddConstant(name + ".scale", Tensor::From<float>({channels}, scales));
     const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {channels}));

@@ -16,15 +16,15 @@
 namespace octet::passes {
 
 struct InsertQdqOptions {
-  // Range [-amax, amax] by tensor name; a tensor that is absent starts with amax 6.
-  std::map<std::string, float> amax;
-  // "moving_average" lets training follow the range; "" freezes what `amax` says.
+  // Scale (amax / 127) by tensor name; a tensor that is absent starts with 6 / 127.
+  std::map<std::string, float> scales;
+  // "moving_average" lets training follow the range; "" freezes what `scales` says.
   std::string observer = "moving_average";
   // Node names to leave in FP32 beside the output layers.
   std::set<std::string> keep_fp32;
-  // Only quantize tensors that `amax` lists, as TensorRT does with a calibration cache: a layer whose input or output is
-  // not listed stays FP32.
-  bool only_listed = false;
+  // As TensorRT does with a calibration cache: a layer whose input or output has no entry in `scales` stays FP32, and
+  // weights are rounded with ties to +infinity (they are moved onto that grid here).
+  bool implicit = false;
 };
 
 ir::Graph InsertQdq(ir::Graph graph, const InsertQdqOptions& options = {});
