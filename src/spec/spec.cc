@@ -84,15 +84,15 @@ std::string Spec::Require(const std::string& path) const {
 
 std::string Spec::RequireFile(const std::string& path) const {
   std::string file = Require(path);
-  OCTET_REQUIRE(FileExists(file), "{}: {}: file '{}' does not exist", Where(path), path, file);
   OCTET_REQUIRE(!IsDirectory(file), "{}: {}: '{}' is a folder; expected a file", Where(path), path, file);
+  OCTET_REQUIRE(FileExists(file), "{}: {}: file '{}' does not exist", Where(path), path, file);
   return file;
 }
 
 std::string Spec::RequireFolder(const std::string& path) const {
   std::string folder = Require(path);
-  OCTET_REQUIRE(FileExists(folder), "{}: {}: folder '{}' does not exist", Where(path), path, folder);
-  OCTET_REQUIRE(IsDirectory(folder), "{}: {}: '{}' is a file; expected a folder", Where(path), path, folder);
+  OCTET_REQUIRE(!FileExists(folder), "{}: {}: '{}' is a file; expected a folder", Where(path), path, folder);
+  OCTET_REQUIRE(IsDirectory(folder), "{}: {}: folder '{}' does not exist", Where(path), path, folder);
   return folder;
 }
 

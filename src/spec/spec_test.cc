@@ -207,6 +207,14 @@ TEST(Spec, RequiredKeysAndFiles) {
             "spec.yaml:2: export.checkpoint: file 'no/such.octet' does not exist");
   EXPECT_EQ(MessageOf([&] { spec.RequireFolder("export.checkpoint"); }),
             "spec.yaml:2: export.checkpoint: folder 'no/such.octet' does not exist");
+  const std::string here = OCTET_SOURCE_DIR;
+  const Spec real = Parse("results_dir: " + here, {"export.checkpoint=" + here + "/CMakeLists.txt"});
+  EXPECT_EQ(real.RequireFolder("results_dir"), here);
+  EXPECT_EQ(real.RequireFile("export.checkpoint"), here + "/CMakeLists.txt");
+  EXPECT_EQ(MessageOf([&] { real.RequireFile("results_dir"); }),
+            "spec.yaml:1: results_dir: '" + here + "' is a folder; expected a file");
+  EXPECT_EQ(MessageOf([&] { real.RequireFolder("export.checkpoint"); }),
+            "command line: export.checkpoint: '" + here + "/CMakeLists.txt' is a file; expected a folder");
   EXPECT_EQ(MessageOf([] { LoadSpec("classification", "no/such.yaml"); }), "spec file 'no/such.yaml' does not exist");
   EXPECT_EQ(MessageOf([] { LoadSpec("clasification", "x"); }),
             "unknown task 'clasification'; expected one of: classification");
