@@ -19,6 +19,9 @@
 
 namespace octet::engine {
 
+struct Network;  // engine/network.h
+class Session;   // engine/session.h
+
 struct TensorInfo {
   std::string name;
   Shape shape;  // kDynamic where the batch is chosen by the context
@@ -33,8 +36,8 @@ struct ContextOptions {
 struct StepTime {
   std::string node;
   std::string op;
-  double ms = 0;       // of the last Run
-  double macs = 0;     // multiply-accumulates of a convolution, else 0
+  double ms = 0;    // of the last Run
+  double macs = 0;  // multiply-accumulates of a convolution, else 0
 };
 
 class Context {
@@ -53,8 +56,8 @@ class Context {
   // The same with tensors: checks names and shapes; throws a user Error.
   std::vector<Tensor> Run(const std::map<std::string, Tensor>& inputs);
 
-  // After a Run with keep_intermediates: the value as s8 codes (logical NCHW) or f32. Throws a user Error for a name that
-  // the graph does not compute.
+  // After a Run with keep_intermediates: the value as s8 codes (logical NCHW) or f32. Throws a user Error for a name
+  // that the graph does not compute.
   Tensor Intermediate(const std::string& name) const;
   std::vector<std::string> intermediate_names() const;  // in the order of computation
 
@@ -64,9 +67,8 @@ class Context {
 
  private:
   friend class Engine;
-  struct State;
-  explicit Context(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  explicit Context(std::unique_ptr<Session> session);
+  std::unique_ptr<Session> session_;
 };
 
 class Engine {
@@ -88,8 +90,6 @@ class Engine {
   std::unique_ptr<Context> NewContext(const ContextOptions& options = {}) const;
 
  private:
-  struct Network;
-  friend class Context;
   explicit Engine(std::shared_ptr<const Network> network);
   std::shared_ptr<const Network> network_;
 };

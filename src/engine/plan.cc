@@ -81,7 +81,8 @@ Tensor ReadTensor(Reader& r) {
   uint64_t elements = 1;
   for (int i = 0; i < rank; ++i) {
     const auto d = r.Get<int64_t>();
-    if (d < 0 || (d > 0 && elements > r.left() / static_cast<uint64_t>(d))) r.Fail("a constant is larger than the file");
+    if (d < 0 || (d > 0 && elements > r.left() / static_cast<uint64_t>(d)))
+      r.Fail("a constant is larger than the file");
     elements *= static_cast<uint64_t>(d);
     shape.push_back(d);
   }
@@ -183,8 +184,12 @@ Plan DeserializePlan(const std::string& bytes, const std::string& path) {
   return plan;
 }
 
-void WritePlan(const std::string& path, const Plan& plan) { WriteFileAtomic(path, SerializePlan(plan)); }
+void WritePlan(const std::string& path, const Plan& plan) {
+  WriteFileAtomic(path, SerializePlan(plan));
+}
 
-Plan ReadPlan(const std::string& path) { return DeserializePlan(ReadFile(path, "plan"), path); }
+Plan ReadPlan(const std::string& path) {
+  return DeserializePlan(ReadFile(path, "plan"), path);
+}
 
 }  // namespace octet::engine

@@ -10,7 +10,8 @@ namespace octet::engine {
 
 struct Plan {
   ir::Graph graph;  // lowered (passes/lower_for_engine)
-  // Free text for those who run the plan: "network", "classmap" (JSON: index -> class name), preprocessing settings, ...
+  // Free text for those who run the plan: "network", "classmap" (JSON: index -> class name), preprocessing settings,
+  // ...
   std::map<std::string, std::string> info;
 };
 

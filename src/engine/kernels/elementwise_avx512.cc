@@ -207,4 +207,26 @@ void Dequantize(const DequantizeArgs& a, int part, int parts) {
   }
 }
 
+void Gemm(const GemmArgs& a, int part, int parts) {
+  const PackedGemm& p = *a.packed;
+  const Range blocks = Share((p.outputs + 63) / 64, part, parts);
+  for (int64_t b = blocks.begin; b < blocks.end; ++b) {
+    for (int64_t r = 0; r < a.rows; ++r) {
+      const float* w = p.weights.data() + b * p.inputs * 64;
+      __m512 y[4];
+      for (int i = 0; i < 4; ++i) y[i] = _mm512_loadu_ps(p.bias.data() + b * 64 + i * 16);
+      for (int64_t c = 0; c < p.inputs; ++c, w += 64) {
+        const __m512 x = _mm512_set1_ps(a.x[r * p.inputs + c]);
+        for (int i = 0; i < 4; ++i) y[i] = _mm512_add_ps(y[i], _mm512_mul_ps(x, _mm512_loadu_ps(w + i * 16)));
+      }
+      for (int i = 0; i < 4; ++i) {
+        const int64_t left = p.outputs - b * 64 - i * 16;
+        if (left <= 0) break;
+        const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+        _mm512_mask_storeu_ps(a.y + r * p.outputs + b * 64 + i * 16, mask, y[i]);
+      }
+    }
+  }
+}
+
 }  // namespace octet::engine::avx512

@@ -151,6 +151,23 @@ struct DequantizeArgs {
   float scale = 1.0f;
 };
 
+// FP32 matrix product for a classifier's last layer. Weights: [outputs / 64][inputs][64], zeros beyond the last output.
+// Every result is bias + a sum in the order of the inputs, each product and each sum rounded: the same in all sets.
+struct PackedGemm {
+  int64_t inputs = 0, outputs = 0;
+  std::vector<float> weights;
+  std::vector<float> bias;  // padded to 64
+};
+// weights: [outputs, inputs] when `transposed`, else [inputs, outputs]; multiplied by alpha. bias may be null.
+PackedGemm PackGemm(const float* weights, const float* bias, int64_t outputs, int64_t inputs, bool transposed,
+                    float alpha);
+struct GemmArgs {
+  int64_t rows = 1;
+  const float* x = nullptr;  // [rows, inputs]
+  float* y = nullptr;        // [rows, outputs]
+  const PackedGemm* packed = nullptr;
+};
+
 // One instruction set's kernels.
 struct KernelSet {
   const char* name;
@@ -162,6 +179,7 @@ struct KernelSet {
   void (*add)(const AddArgs&, int part, int parts);
   void (*quantize)(const QuantizeArgs&, int part, int parts);
   void (*dequantize)(const DequantizeArgs&, int part, int parts);
+  void (*gemm)(const GemmArgs&, int part, int parts);
 };
 
 // Plain C++, one multiplication after the other; any grouped convolution; no packing needed. The oracle of the others.

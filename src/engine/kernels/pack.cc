@@ -110,6 +110,24 @@ PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const flo
   return packed;
 }
 
+PackedGemm PackGemm(const float* weights, const float* bias, int64_t outputs, int64_t inputs, bool transposed,
+                    float alpha) {
+  PackedGemm packed;
+  packed.inputs = inputs;
+  packed.outputs = outputs;
+  const int64_t blocks = (outputs + 63) / 64;
+  packed.weights.assign(blocks * inputs * 64, 0.0f);
+  packed.bias.assign(blocks * 64, 0.0f);
+  for (int64_t k = 0; k < outputs; ++k) {
+    for (int64_t c = 0; c < inputs; ++c) {
+      const float w = transposed ? weights[k * inputs + c] : weights[c * outputs + k];
+      packed.weights[(k / 64 * inputs + c) * 64 + k % 64] = alpha == 1.0f ? w : w * alpha;
+    }
+    if (bias) packed.bias[k] = bias[k];
+  }
+  return packed;
+}
+
 const KernelSet& SelectKernels(const std::string& name) {
   const KernelSet* vnni = Avx512VnniKernels();
   const KernelSet* portable = PortableKernels();

@@ -161,12 +161,34 @@ void DequantizeTensor(const DequantizeArgs& a, int part, int parts) {
   }
 }
 
+void Gemm(const GemmArgs& a, int part, int parts) {
+  const PackedGemm& p = *a.packed;
+  const Range outputs = Share(p.outputs, part, parts);
+  for (int64_t r = 0; r < a.rows; ++r) {
+    for (int64_t k = outputs.begin; k < outputs.end; ++k) {
+      float y = p.bias[k];
+      for (int64_t c = 0; c < p.inputs; ++c) {
+        const float product = a.x[r * p.inputs + c] * p.weights[(k / 64 * p.inputs + c) * 64 + k % 64];
+        y = y + product;
+      }
+      a.y[r * p.outputs + k] = y;
+    }
+  }
+}
+
 }  // namespace
 
 const KernelSet& ReferenceKernels() {
-  static const KernelSet kernels{
-      "reference",     "plain C++, one product at a time", Conv, Conv, MaxPool, AveragePool, Add, QuantizeTensor,
-      DequantizeTensor};
+  static const KernelSet kernels{"reference",
+                                 "plain C++, one product at a time",
+                                 Conv,
+                                 Conv,
+                                 MaxPool,
+                                 AveragePool,
+                                 Add,
+                                 QuantizeTensor,
+                                 DequantizeTensor,
+                                 Gemm};
   return kernels;
 }
 

@@ -1,0 +1,22 @@
+// Turns one node into one Step: arguments resolved to addresses, so that a Run only calls kernels.
+#pragma once
+
+#include "engine/session.h"
+
+namespace octet::engine {
+
+// The step of a node; places of its inputs and outputs have their final addresses. Operators without a kernel of
+// their own get a step that runs their reference kernel.
+Step BindNode(Session& session, ir::NodeId id);
+
+// Border which the input of a QConv needs so that all its taps stay in memory; zeros for other nodes.
+struct Border {
+  int64_t top = 0, bottom = 0, left = 0, right = 0;
+};
+Border InputBorder(const ir::Graph& graph, const ir::Node& node);
+
+// Binders by family; false: not theirs.
+bool BindQuantized(Session& session, ir::NodeId id, Step& step);
+bool BindFloat(Session& session, ir::NodeId id, Step& step);
+
+}  // namespace octet::engine

@@ -1,0 +1,152 @@
+#include "engine/network.h"
+
+#include "base/error.h"
+#include "ir/op_def.h"
+#include "ops/install.h"
+
+namespace octet::engine {
+namespace {
+
+using ir::Graph;
+using ir::kNoValue;
+using ir::Node;
+using ir::ValueId;
+
+const Tensor& ConstantInput(const Graph& graph, const Node& node, size_t index, DType dtype, const char* what) {
+  const ValueId id = node.input(index);
+  OCTET_REQUIRE(id != kNoValue && graph.value(id).is_constant(),
+                "engine: node '{}' ({}): {} must be a constant; was the graph made by the lowering pass?", node.name,
+                node.op, what);
+  const Tensor& t = graph.value(id).constant;
+  OCTET_REQUIRE(t.dtype() == dtype, "engine: node '{}' ({}): {} must be {}, it is {}", node.name, node.op, what,
+                NameOf(dtype), NameOf(t.dtype()));
+  return t;
+}
+
+ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& kernels) {
+  const Tensor& w = ConstantInput(graph, node, 1, DType::kS8, "the weight");
+  const Tensor& mul = ConstantInput(graph, node, 2, DType::kF32, "the multiplier");
+  OCTET_REQUIRE(w.rank() == 4, "engine: node '{}': the weight has shape {}; expected OIHW", node.name,
+                ToString(w.shape()));
+  const int64_t out_c = w.dim(0);
+  const int64_t in_c = w.dim(1);
+  const int64_t taps = w.dim(2) * w.dim(3);
+  const int64_t groups = node.attr_int("group", 1);
+  OCTET_REQUIRE(mul.size() == out_c, "engine: node '{}': {} multipliers for {} channels", node.name, mul.size(), out_c);
+  const float* bias = nullptr;
+  if (node.input(3) != kNoValue) {
+    const Tensor& b = ConstantInput(graph, node, 3, DType::kF32, "the bias");
+    OCTET_REQUIRE(b.size() == out_c, "engine: node '{}': {} biases for {} channels", node.name, b.size(), out_c);
+    bias = b.data<float>();
+  }
+  OCTET_REQUIRE(groups >= 1 && out_c % groups == 0, "engine: node '{}': {} channels in {} groups", node.name, out_c,
+                groups);
+  const int8_t* weights = w.data<int8_t>();
+  const bool f32_result = node.attr_float("y_scale", 0.0f) == 0.0f;
+  const bool residual = node.input(4) != kNoValue;
+  ConvWeights packed;
+  if (&kernels == &ReferenceKernels()) return packed;
+  if (groups > 1 && in_c == 1 && out_c == groups && !f32_result && !residual) {
+    packed.path = ConvWeights::kDepthwise;
+    packed.depthwise = PackDepthwise(weights, mul.data<float>(), bias, out_c, taps);
+    return packed;
+  }
+  const int64_t group_out = out_c / groups;
+  // A group reads whole steps of 4 channels and writes whole vectors of 16.
+  if (groups > 1 && (in_c % 4 != 0 || group_out % 16 != 0)) return packed;
+  packed.path = ConvWeights::kDense;
+  packed.splits = groups;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t first = g * group_out;
+    packed.dense.push_back(PackConv(weights + first * in_c * taps, mul.data<float>() + first,
+                                    bias ? bias + first : nullptr, group_out, in_c, taps));
+  }
+  return packed;
+}
+
+bool HasPackedGemm(const Graph& graph, const Node& node) {
+  const ValueId w = node.input(1);
+  return node.op == "Gemm" && node.attr_int("transA", 0) == 0 && w != kNoValue && graph.value(w).is_constant() &&
+         graph.value(w).constant.dtype() == DType::kF32 &&
+         (node.input(2) == kNoValue || (graph.value(node.input(2)).is_constant()));
+}
+
+PackedGemm PackGemmNode(const Graph& graph, const Node& node) {
+  const Tensor& w = graph.value(node.input(1)).constant;
+  const bool transposed = node.attr_int("transB", 0) != 0;
+  const int64_t out = w.dim(transposed ? 0 : 1);
+  std::vector<float> bias;
+  if (node.input(2) != kNoValue) {
+    const Tensor& b = graph.value(node.input(2)).constant;
+    OCTET_REQUIRE(b.dtype() == DType::kF32 && (b.size() == out || b.size() == 1),
+                  "engine: node '{}': a bias of shape {} for {} outputs is not supported; expected one value an output",
+                  node.name, ToString(b.shape()), out);
+    for (int64_t k = 0; k < out; ++k)
+      bias.push_back(b.data<float>()[b.size() == 1 ? 0 : k] * node.attr_float("beta", 1.0f));
+  }
+  return PackGemm(w.data<float>(), bias.empty() ? nullptr : bias.data(), out, w.dim(transposed ? 1 : 0), transposed,
+                  node.attr_float("alpha", 1.0f));
+}
+
+void CheckNode(const Graph& graph, const Node& node) {
+  OCTET_REQUIRE(node.op != "QuantizeLinear" && node.op != "DequantizeLinear",
+                "engine: node '{}' is a {}: the graph is not lowered for the engine; build a plan from it first",
+                node.name, node.op);
+  const ir::OpDef& def = ir::GetOp(node);
+  OCTET_REQUIRE(def.reference != nullptr, "engine: node '{}': operator {} has no kernel", node.name, node.op);
+  for (const ValueId id : node.outputs) {
+    if (id == kNoValue) continue;
+    const ir::TensorType& type = graph.value(id).type;
+    for (size_t i = 1; i < type.shape.size(); ++i) {
+      OCTET_REQUIRE(type.shape[i] != ir::kDynamic, "engine: node '{}': the size of '{}' is unknown: {}", node.name,
+                    graph.value(id).name, ir::ToString(type));
+    }
+  }
+}
+
+}  // namespace
+
+Nchw AsNchw(const Shape& shape) {
+  if (shape.size() == 4) return {shape[0], shape[1], shape[2], shape[3]};
+  Nchw result;
+  if (!shape.empty()) result.n = shape[0];
+  for (size_t i = 1; i < shape.size(); ++i) result.c *= shape[i];
+  return result;
+}
+
+std::shared_ptr<const Network> CompileNetwork(const Graph& graph, const std::map<std::string, std::string>& info,
+                                              const std::string& isa) {
+  ops::InstallOps();
+  auto network = std::make_shared<Network>();
+  network->kernels = isa.empty() ? &SelectKernels() : &SelectKernels(isa);
+  network->graph = graph;
+  network->info = info;
+  Graph& g = network->graph;
+  OCTET_REQUIRE(!g.inputs().empty() && !g.outputs().empty(), "engine: graph '{}' has no input or no output", g.name());
+  ir::InferTypes(g);
+  network->order = g.Order();
+  for (const ir::NodeId id : network->order) {
+    const Node& node = g.node(id);
+    CheckNode(g, node);
+    if (node.op == "QConv") {
+      network->conv[id] = PackConvNode(g, node, *network->kernels);
+    } else if (HasPackedGemm(g, node)) {
+      network->gemm[id] = PackGemmNode(g, node);
+    }
+  }
+  for (const ValueId id : g.inputs()) {
+    const ir::Value& v = g.value(id);
+    OCTET_REQUIRE(v.type.dtype == DType::kF32, "engine: input '{}' is {}; inputs are f32", v.name,
+                  ir::ToString(v.type));
+    network->inputs.push_back({v.name, v.type.shape});
+  }
+  for (const ValueId id : g.outputs()) {
+    const ir::Value& v = g.value(id);
+    OCTET_REQUIRE(v.type.dtype == DType::kF32, "engine: output '{}' is {}; outputs are f32: dequantize it", v.name,
+                  ir::ToString(v.type));
+    network->outputs.push_back({v.name, v.type.shape});
+  }
+  return network;
+}
+
+}  // namespace octet::engine

@@ -1,0 +1,246 @@
+#include "engine/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/error.h"
+#include "engine/arena.h"
+#include "engine/bind.h"
+#include "ir/op_def.h"
+
+namespace octet::engine {
+namespace {
+
+using ir::kNoValue;
+using ir::Node;
+using ir::NodeId;
+using ir::ValueId;
+
+// Kernels read whole vectors, up to this many bytes past a tensor.
+constexpr int64_t kOverRead = 256;
+
+// The graph with `batch` in place of an unknown batch.
+ir::Graph WithBatch(const ir::Graph& graph, int64_t batch) {
+  OCTET_REQUIRE(batch >= 1, "engine: a batch of {} makes no sense", batch);
+  ir::Graph result = graph;
+  for (const ValueId id : result.inputs()) {
+    ir::TensorType type = result.value(id).type;
+    for (size_t i = 0; i < type.shape.size(); ++i) {
+      if (i == 0 && type.shape[i] == ir::kDynamic) type.shape[i] = batch;
+      OCTET_REQUIRE(type.shape[i] > 0, "engine: input '{}' has an unknown or empty size: {}", result.value(id).name,
+                    ir::ToString(type));
+    }
+    OCTET_REQUIRE(type.shape.empty() || type.shape[0] == batch,
+                  "engine: input '{}' has the fixed shape {}; a batch of {} does not fit", result.value(id).name,
+                  ir::ToString(type), batch);
+    result.set_type(id, type);
+  }
+  ir::InferTypes(result);
+  for (const NodeId id : result.Order()) {
+    for (const ValueId out : result.node(id).outputs) {
+      if (out == kNoValue) continue;
+      for (const int64_t d : result.value(out).type.shape) {
+        OCTET_REQUIRE(d >= 0, "engine: node '{}': the size of '{}' is unknown", result.node(id).name,
+                      result.value(out).name);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Network> network, const ContextOptions& options)
+    : network_(std::move(network)), options_(options), graph_(WithBatch(network_->graph, options.batch)) {
+  options_.threads = std::max(1, options_.threads);
+  pool_ = std::make_unique<ThreadPool>(options_.threads);
+  run_share_ = [this](int64_t part) { current_->run(static_cast<int>(part), options_.threads); };
+  for (const ValueId id : graph_.inputs()) inputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
+  for (const ValueId id : graph_.outputs()) outputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
+  PlaceValues();
+  AllocateArena();
+  for (const NodeId id : network_->order) steps_.push_back(BindNode(*this, id));
+}
+
+Place& Session::place(ValueId id) {
+  const auto it = places_.find(id);
+  OCTET_CHECK(it != places_.end(), "value {} has no place", id == kNoValue ? "(absent)" : graph_.value(id).name);
+  return it->second;
+}
+
+void Session::PlaceValues() {
+  const auto add = [&](ValueId id) {
+    Place& p = places_[id];
+    p.name = graph_.value(id).name;
+    p.type = graph_.value(id).type;
+    p.nchw = AsNchw(p.type.shape);
+    p.codes = p.type.dtype == DType::kS8;
+    const Node* producer = graph_.producer(id);
+    // The image's few channels stay close together, so that a convolution over it reads rows of taps as one run.
+    const bool narrow = producer && producer->op == "QQuantize" && p.nchw.c <= 4;
+    p.view.pixel = narrow ? 4 : (p.nchw.c + 15) / 16 * 16;
+  };
+  for (const ValueId id : graph_.inputs()) add(id);
+  for (const NodeId id : network_->order) {
+    for (const ValueId out : graph_.node(id).outputs) {
+      if (out == kNoValue) continue;
+      add(out);
+      computed_.push_back(out);
+    }
+  }
+  for (const NodeId id : network_->order) {
+    const Node& node = graph_.node(id);
+    if (node.op != "QConv") continue;
+    Place& x = place(node.input(0));
+    const Border need = InputBorder(graph_, node);
+    x.top = std::max(x.top, need.top);
+    x.bottom = std::max(x.bottom, need.bottom);
+    x.left = std::max(x.left, need.left);
+    x.right = std::max(x.right, need.right);
+  }
+  for (auto& [id, p] : places_) {
+    if (p.codes) {
+      p.view.row = (p.left + p.nchw.w + p.right) * p.view.pixel;
+      p.view.image = (p.top + p.nchw.h + p.bottom) * p.view.row;
+      p.bytes = p.nchw.n * p.view.image;
+    } else {
+      p.bytes = NumElements(p.type.shape) * static_cast<int64_t>(SizeOf(p.type.dtype));
+    }
+  }
+}
+
+void Session::AllocateArena() {
+  std::unordered_map<ValueId, Lifetime> lives;
+  const int steps = static_cast<int>(network_->order.size());
+  for (int s = 0; s < steps; ++s) {
+    const Node& node = graph_.node(network_->order[s]);
+    for (const ValueId out : node.outputs) {
+      if (out != kNoValue) lives[out] = {place(out).bytes, s, s};
+    }
+    for (const ValueId in : node.inputs) {
+      const auto it = in == kNoValue ? lives.end() : lives.find(in);
+      if (it != lives.end()) it->second.last = s;
+    }
+  }
+  for (const ValueId id : graph_.outputs()) {
+    if (lives.count(id)) lives[id].last = steps;
+  }
+  std::vector<Lifetime> requests;
+  for (const ValueId id : computed_) {
+    requests.push_back(lives[id]);
+    if (options_.keep_intermediates) {
+      requests.back().first = 0;
+      requests.back().last = steps;
+    }
+  }
+  const ArenaLayout layout = LayOutArena(requests);
+  arena_bytes_ = layout.bytes;
+  arena_ = std::make_unique<std::byte[]>(layout.bytes + kOverRead + 64);
+  auto* base = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(arena_.get()) + 63) / 64 * 64);
+  for (size_t i = 0; i < computed_.size(); ++i) {
+    Place& p = place(computed_[i]);
+    std::byte* at = base + layout.offsets[i];
+    if (p.codes) {
+      p.view.data = reinterpret_cast<uint8_t*>(at) + p.top * p.view.row + p.left * p.view.pixel;
+    } else {
+      p.dense = at;
+    }
+  }
+}
+
+void Session::RunStep(const Step& step) {
+  if (!step.parallel || options_.threads == 1) {
+    step.run(0, 1);
+    return;
+  }
+  current_ = &step;
+  pool_->ParallelFor(options_.threads, run_share_);
+}
+
+void Session::Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs) {
+  OCTET_CHECK(inputs.size() == inputs_.size() && outputs.size() == outputs_.size(),
+              "Run with {} inputs and {} outputs; the network has {} and {}", inputs.size(), outputs.size(),
+              inputs_.size(), outputs_.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    place(graph_.inputs()[i]).dense = reinterpret_cast<std::byte*>(const_cast<float*>(inputs[i]));
+  }
+  for (const Step& step : steps_) RunStep(step);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const ValueId id = graph_.outputs()[i];
+    if (graph_.value(id).is_constant()) {
+      std::memcpy(outputs[i], graph_.value(id).constant.raw(), graph_.value(id).constant.bytes());
+    } else {
+      std::memcpy(outputs[i], place(id).dense, place(id).bytes);
+    }
+  }
+}
+
+std::vector<Tensor> Session::Run(const std::map<std::string, Tensor>& inputs) {
+  std::vector<const float*> in;
+  for (const TensorInfo& info : inputs_) {
+    const auto it = inputs.find(info.name);
+    OCTET_REQUIRE(it != inputs.end(), "engine: input '{}' was not given", info.name);
+    OCTET_REQUIRE(it->second.dtype() == DType::kF32 && it->second.shape() == info.shape,
+                  "engine: input '{}' must be f32{}, it is {}{}", info.name, ToString(info.shape),
+                  NameOf(it->second.dtype()), ToString(it->second.shape()));
+    in.push_back(it->second.data<float>());
+  }
+  std::vector<Tensor> results;
+  std::vector<float*> out;
+  for (const TensorInfo& info : outputs_) results.emplace_back(DType::kF32, info.shape);
+  for (Tensor& t : results) out.push_back(t.mutable_data<float>());
+  Run(in, out);
+  return results;
+}
+
+Tensor Session::ReadTensor(ValueId id) const {
+  if (graph_.value(id).is_constant()) return graph_.value(id).constant;
+  const Place& p = place(id);
+  Tensor result(p.type.dtype, p.type.shape);
+  if (p.codes) {
+    ToNchw(p.view, result.mutable_data<int8_t>(), p.nchw.n, p.nchw.c, p.nchw.h, p.nchw.w);
+  } else if (p.bytes > 0) {
+    std::memcpy(result.mutable_raw(), p.dense, p.bytes);
+  }
+  return result;
+}
+
+void Session::WriteTensor(ValueId id, const Tensor& tensor) {
+  Place& p = place(id);
+  OCTET_CHECK(tensor.dtype() == p.type.dtype && tensor.shape() == p.type.shape, "'{}' should be {}, it is {}{}", p.name,
+              ir::ToString(p.type), NameOf(tensor.dtype()), ToString(tensor.shape()));
+  if (p.codes) {
+    FromNchw(tensor.data<int8_t>(), p.view, p.nchw.n, p.nchw.c, p.nchw.h, p.nchw.w);
+  } else if (p.bytes > 0) {
+    std::memcpy(p.dense, tensor.raw(), p.bytes);
+  }
+}
+
+Tensor Session::Intermediate(const std::string& name) const {
+  const ValueId id = graph_.Find(name);
+  OCTET_REQUIRE(id != kNoValue && std::find(computed_.begin(), computed_.end(), id) != computed_.end(),
+                "engine: graph '{}' computes no value named '{}'", graph_.name(), name);
+  OCTET_CHECK(options_.keep_intermediates, "Intermediate needs a context with keep_intermediates");
+  return ReadTensor(id);
+}
+
+std::vector<std::string> Session::intermediate_names() const {
+  std::vector<std::string> names;
+  for (const ValueId id : computed_) names.push_back(graph_.value(id).name);
+  return names;
+}
+
+std::vector<StepTime> Session::Profile() {
+  std::vector<StepTime> times;
+  for (const Step& step : steps_) {
+    const auto start = std::chrono::steady_clock::now();
+    RunStep(step);
+    const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
+    const Node& node = graph_.node(step.node);
+    times.push_back({node.name, node.op, passed.count(), step.macs});
+  }
+  return times;
+}
+
+}  // namespace octet::engine

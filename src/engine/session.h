@@ -1,0 +1,79 @@
+// A Context's inside: where each value lives, and the steps of one Run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/parallel.h"
+#include "engine/network.h"
+
+namespace octet::engine {
+
+// Where a value lives. s8 values are codes (u8 NHWC with a border, see kernels.h); all others are dense row-major.
+struct Place {
+  std::string name;
+  ir::TensorType type;  // concrete
+  Nchw nchw;
+  bool codes = false;
+  int64_t top = 0, bottom = 0, left = 0, right = 0;  // border of codes
+  int64_t bytes = 0;
+  Codes view;                  // codes: address of (0, 0, 0, 0)
+  std::byte* dense = nullptr;  // others; a graph input points to the caller's memory during a Run
+};
+
+// One node. `run(part, parts)` computes a share of its outputs; `parallel` false: call it once with (0, 1).
+struct Step {
+  ir::NodeId node = ir::kNoNode;
+  bool parallel = true;
+  bool fallback = false;  // runs the operator's reference kernel, and allocates
+  double macs = 0;
+  std::function<void(int part, int parts)> run;
+};
+
+class Session {
+ public:
+  Session(std::shared_ptr<const Network> network, const ContextOptions& options);
+
+  void Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs);
+  std::vector<Tensor> Run(const std::map<std::string, Tensor>& inputs);
+  Tensor Intermediate(const std::string& name) const;
+  std::vector<std::string> intermediate_names() const;
+  std::vector<StepTime> Profile();
+
+  // ---- for the binders
+  const Network& network() const { return *network_; }
+  const ir::Graph& graph() const { return graph_; }
+  Place& place(ir::ValueId id);  // throws for an absent value or a constant
+  const Place& place(ir::ValueId id) const { return const_cast<Session*>(this)->place(id); }
+  Tensor ReadTensor(ir::ValueId id) const;                 // a copy, s8 in NCHW order; a constant as it is
+  void WriteTensor(ir::ValueId id, const Tensor& tensor);  // the type must fit
+
+  const ContextOptions& options() const { return options_; }
+  const std::vector<TensorInfo>& inputs() const { return inputs_; }
+  const std::vector<TensorInfo>& outputs() const { return outputs_; }
+  int64_t arena_bytes() const { return arena_bytes_; }
+
+ private:
+  void PlaceValues();
+  void AllocateArena();
+  void RunStep(const Step& step);
+
+  std::shared_ptr<const Network> network_;
+  ContextOptions options_;
+  ir::Graph graph_;  // with the context's batch
+  std::unordered_map<ir::ValueId, Place> places_;
+  std::vector<ir::ValueId> computed_;  // in order
+  std::vector<Step> steps_;
+  std::vector<TensorInfo> inputs_;
+  std::vector<TensorInfo> outputs_;
+  std::unique_ptr<std::byte[]> arena_;
+  int64_t arena_bytes_ = 0;
+  std::unique_ptr<ThreadPool> pool_;
+  const Step* current_ = nullptr;
+  std::function<void(int64_t)> run_share_;
+};
+
+}  // namespace octet::engine
