@@ -89,6 +89,10 @@ std::set<std::string> Missing(const std::string& message) {
 void RunVector(const fs::path& folder, Tally* tally) {
   const std::string name = folder.filename().string();
   const std::string path = (folder / "model.onnx").string();
+  if (name.find("BFLOAT16") != std::string::npos) {  // bfloat16 is read as f32, so nothing rounds to it
+    ++tally->unsupported["rounding to BFLOAT16"];
+    return;
+  }
   std::vector<Tensor> inputs, outputs;
   if (!ReadTensors(Numbered(folder / "test_data_set_0", "input"), &inputs, tally)) return;
   if (!ReadTensors(Numbered(folder / "test_data_set_0", "output"), &outputs, tally)) return;
@@ -113,8 +117,8 @@ void RunVector(const fs::path& folder, Tally* tally) {
     } catch (const Error& first) {
       // Sizes, axes and switches are inputs in these vectors and constants in networks: all but the data become
       // constants.
-      if (names.size() < 2 || !Missing(first.what()).empty()) throw;
-      for (size_t i = 1; i < names.size(); ++i) {
+      if (!Missing(first.what()).empty()) throw;
+      for (size_t i = names.size() > 1 ? 1 : 0; i < names.size(); ++i) {
         options.input_shapes.erase(names[i]);
         options.constant_inputs[names[i]] = inputs[i];
       }
@@ -144,7 +148,7 @@ void RunVector(const fs::path& folder, Tally* tally) {
     }
     // And once more through our own file.
     const ir::Graph again = ImportOnnxBytes(ExportOnnxBytes(graph, name), name);
-    if (again != graph) {
+    if (name != "test_swish" && again != graph) {  // Swish is written as Sigmoid and Mul
       tally->failed.push_back(name + ": changed by export and import");
       return;
     }
@@ -202,6 +206,9 @@ class Light : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Light, Network) {
   if (NoData()) GTEST_SKIP();
+  if (std::string(GetParam()) == "vgg19" && std::getenv("OCTET_SLOW_TESTS") == nullptr) {
+    GTEST_SKIP() << "half a minute; set OCTET_SLOW_TESTS=1";
+  }
   ops::InstallOps();
   const std::string stem = SharedData() + "/onnx_conformance/light/light_" + GetParam();
   const ir::Graph graph = ImportOnnx(stem + ".onnx");
@@ -303,9 +310,37 @@ TEST(Pretrained, GoldenOutputs) {
       ++count;
     }
     // Our own file of it is the same network.
-    EXPECT_EQ(ImportOnnxBytes(ExportOnnxBytes(graph, stem), stem), graph);
+    const ir::Graph again = ImportOnnxBytes(ExportOnnxBytes(graph, stem), stem);
+    ir::Graph renamed = graph;
+    for (const auto& [from, to] : ExportNames(graph)) renamed.RenameValue(renamed.Find(from), to);
+    EXPECT_TRUE(again == renamed);
   }
   EXPECT_GE(count, 7);
+}
+
+// ONNX Runtime's small Q/DQ networks: what we import we write again unchanged, and the rest is refused with a reason.
+TEST(Pretrained, QuantizedModels) {
+  if (!fs::exists(SharedData() + "/ort_qdq_models")) GTEST_SKIP();
+  ops::InstallOps();
+  int imported = 0;
+  std::vector<std::string> refused;
+  for (const auto& entry : fs::recursive_directory_iterator(SharedData() + "/ort_qdq_models")) {
+    if (entry.path().extension() != ".onnx") continue;
+    SCOPED_TRACE(entry.path().string());
+    try {
+      const ir::Graph graph = ImportOnnx(entry.path().string());
+      ++imported;
+      ir::Graph renamed = graph;
+      for (const auto& [from, to] : ExportNames(graph)) renamed.RenameValue(renamed.Find(from), to);
+      EXPECT_TRUE(ImportOnnxBytes(ExportOnnxBytes(graph, "again"), "again") == renamed);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUser) << e.what();
+      const std::string text = e.what();
+      refused.push_back(text.substr(text.rfind('/') + 1));
+    }
+  }
+  fmt::print("Q/DQ models: {} imported, {} refused\n  {}\n", imported, refused.size(), Join(refused, "\n  "));
+  EXPECT_GE(imported, 30);
 }
 
 TEST(Pretrained, CustomOperatorIsNamed) {

@@ -92,12 +92,11 @@ class Writer {
     for (const ValueId id : graph_.inputs()) model_.inputs.push_back(Described(id));
     for (const ValueId id : graph_.outputs()) model_.outputs.push_back(Described(id));
     for (const ir::NodeId id : order) AddNode(graph_.node(id));
-    std::vector<RawValue> infos;
     for (const ValueId id : graph_.values()) {
       const ir::Value& v = graph_.value(id);
-      if (!v.is_constant() && !graph_.is_input(id) && !graph_.is_output(id)) infos.push_back(Described(id));
+      if (!v.is_constant() && !graph_.is_input(id) && !graph_.is_output(id)) infos_.push_back(Described(id));
     }
-    return SerializeRawModel(model_, infos, options_.producer, options_.producer_version);
+    return SerializeRawModel(model_, infos_, options_.producer, options_.producer_version);
   }
 
  private:
@@ -106,8 +105,6 @@ class Writer {
   void Inspect(const Node& node) {
     OCTET_CHECK(!IsLowered(node.op), "node '{}': {} is an operator of the engine and has no ONNX form", node.name,
                 node.op);
-    OCTET_REQUIRE(node.op != "Swish", "node '{}': ONNX has Swish from opset 24 on; write it as Sigmoid and Mul",
-                  node.name);
     for (const Since& since : kSince) {
       if (node.op != since.op) continue;
       const auto attr = node.attrs.find(since.attr);
@@ -151,14 +148,39 @@ class Writer {
     return value;
   }
 
-  std::string AddConstant(const std::string& wanted, const Tensor& tensor) {
+  std::string FreshName(const std::string& wanted) {
     std::string name = wanted;
     for (int i = 1; !taken_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-    model_.initializers.emplace_back(name, tensor);
     return name;
   }
 
+  std::string AddConstant(const std::string& wanted, const Tensor& tensor) {
+    model_.initializers.emplace_back(FreshName(wanted), tensor);
+    return model_.initializers.back().first;
+  }
+
+  // ONNX has Swish from opset 24 on: x * Sigmoid(x).
+  void AddSwish(const Node& node) {
+    OCTET_REQUIRE(node.attr_float("alpha", 1.0f) == 1.0f, "node '{}': Swish with alpha {} has no form in ONNX opset {}",
+                  node.name, node.attr_float("alpha", 1.0f), model_.opset);
+    RawNode gate;
+    gate.op = "Sigmoid";
+    gate.name = CleanName(node.name) + ".sigmoid";
+    gate.inputs = {Name(node.inputs.at(0))};
+    gate.outputs = {FreshName(Name(node.output()) + ".sigmoid")};
+    RawNode product;
+    product.op = "Mul";
+    product.name = CleanName(node.name);
+    product.inputs = {gate.inputs[0], gate.outputs[0]};
+    product.outputs = {Name(node.output())};
+    infos_.push_back(Described(node.output()));
+    infos_.back().name = gate.outputs[0];
+    model_.nodes.push_back(std::move(gate));
+    model_.nodes.push_back(std::move(product));
+  }
+
   void AddNode(const Node& node) {
+    if (node.op == "Swish") return AddSwish(node);
     RawNode raw;
     raw.op = node.op;
     raw.name = CleanName(node.name);
@@ -194,8 +216,7 @@ class Writer {
       return;
     }
     const ir::Value& point = graph_.value(zero);
-    OCTET_REQUIRE(point.is_constant(), "node '{}': its zero point '{}' is no constant", node.name, point.name);
-    if (point.type.shape == scale.type.shape) return;
+    if (point.type.shape == scale.type.shape || !point.is_constant()) return;
     const std::vector<int64_t> values = point.constant.ToVector<int64_t>();
     OCTET_REQUIRE(std::all_of(values.begin(), values.end(), [](int64_t v) { return v == 0; }),
                   "node '{}': zero point {} does not fit the scale {}", node.name, ToString(point.type.shape),
@@ -230,6 +251,7 @@ class Writer {
   std::unordered_set<std::string> taken_;
   std::set<std::pair<std::string, size_t>> batch_dims_;
   RawModel model_;
+  std::vector<RawValue> infos_;
 };
 
 }  // namespace

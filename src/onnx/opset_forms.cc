@@ -423,7 +423,7 @@ Nodes Window(RawNode node, const FormContext& c) {
   return {std::move(node)};
 }
 
-// Absent zero points are zeros of ONNX's default type, made visible.
+// Absent zero points are zeros of ONNX's default type, made visible, and so is the axis of a vector of scales.
 Nodes QuantizePair(RawNode node, const FormContext& c) {
   const bool quantize = node.op == "QuantizeLinear";
   OCTET_REQUIRE(IntAttr(node, "block_size", 0) == 0, "{}: blocked quantization is not supported", node.where());
@@ -431,6 +431,11 @@ Nodes QuantizePair(RawNode node, const FormContext& c) {
   const int64_t code = IntAttr(node, "output_dtype", 0);
   if (quantize && code != 0) dtype = DTypeOfCode(code, node.where());
   for (const char* key : {"block_size", "output_dtype", "saturate", "precision"}) node.attrs.erase(key);
+  if (ShapeOf(node, 1, c).empty()) {
+    node.attrs.erase("axis");
+  } else {
+    node.attrs["axis"] = IntAttr(node, "axis", 1);
+  }
   if (!HasInput(node, 2)) {
     SetInput(&node, 2, c.add_constant(OutputHint(node, "zero_point"), Tensor(dtype, ShapeOf(node, 1, c))));
   }
