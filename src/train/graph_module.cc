@@ -177,9 +177,14 @@ void GraphModule::Impl::FindObservers() {
   }
 }
 
-// A QuantizeLinear whose codes are read by nothing but DequantizeLinear nodes with the same scale.
+// A symmetric s8 QuantizeLinear whose codes are read by nothing but DequantizeLinear nodes with the same scale.
 bool GraphModule::Impl::IsFusablePair(const ir::Node& node) const {
   if (node.op != "QuantizeLinear" || graph.is_output(node.output())) return false;
+  const ValueId zero = node.input(2);
+  if (zero == kNoValue || !graph.value(zero).is_constant() || graph.value(zero).type.dtype != DType::kS8) return false;
+  for (const double z : graph.value(zero).constant.ToVector<double>()) {
+    if (z != 0) return false;
+  }
   const std::vector<NodeId>& readers = graph.value(node.output()).consumers;
   for (const NodeId reader : readers) {
     const ir::Node& dq = graph.node(reader);

@@ -23,7 +23,7 @@ bool HasSlabs(const at::Tensor& x, int64_t axis) {
 }
 
 at::Tensor SameLayout(const at::Tensor& like, const at::Tensor& x) {
-  return x.strides() == like.strides() ? x : at::empty_like(like).copy_(x);
+  return x.strides() == like.strides() ? x : at::empty_like(like, x.options()).copy_(x);
 }
 
 at::Tensor ScaleView(const at::Tensor& scale, int64_t rank, int64_t axis) {
@@ -111,7 +111,7 @@ struct CodesFunction : Function<CodesFunction> {
     const at::Tensor view = ScaleView(scale, x.dim(), axis);
     const at::Tensor q = (x / view).round_();
     if (x.requires_grad()) context->save_for_backward({(q >= low).logical_and_(q <= high), view});
-    return q.clamp(low, high);
+    return q.clamp(low, high).add_(0.0);  // -0 becomes +0, as in an integer
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const variable_list saved = context->get_saved_variables();

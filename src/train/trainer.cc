@@ -1,0 +1,131 @@
+#include "train/trainer.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "base/parallel.h"
+#include "base/progress.h"
+#include "train/tensor_bridge.h"
+
+namespace octet::train {
+
+struct Trainer::Impl {
+  GraphModule& module;
+  Loss loss;
+  TrainerOptions options;
+  Schedule schedule;
+  Optimizer optimizer;
+  int64_t epoch = 0;
+  int64_t step = 0;
+  int64_t step_in_epoch = 0;
+
+  Impl(GraphModule& m, Loss l, const TrainerOptions& o)
+      : module(m),
+        loss(std::move(l)),
+        options(o),
+        schedule(o.schedule, o.epochs * o.steps_per_epoch),
+        optimizer(m, o.optimizer) {}
+};
+
+Trainer::Trainer(GraphModule& module, Loss loss, TrainerOptions options)
+    : impl_(new Impl(module, std::move(loss), options)) {
+  OCTET_REQUIRE(options.epochs >= 1, "num_epochs is {}; expected at least 1", options.epochs);
+  at::set_num_threads(options.threads > 0 ? options.threads : HardwareThreads());
+}
+
+Trainer::~Trainer() = default;
+
+int64_t Trainer::epoch() const {
+  return impl_->epoch;
+}
+int64_t Trainer::step() const {
+  return impl_->step;
+}
+const Schedule& Trainer::schedule() const {
+  return impl_->schedule;
+}
+
+StepResult Trainer::Step(const Batch& batch) {
+  Impl& t = *impl_;
+  StepResult result;
+  t.module.SetTraining(true);
+  t.module.SetRandomKey(t.options.seed, t.epoch, t.step_in_epoch);
+  std::vector<at::Tensor> inputs, targets;
+  for (const Tensor& x : batch.inputs) inputs.push_back(ViewAsTorch(x));
+  const at::Device device(t.module.device());
+  for (const Tensor& x : batch.targets) targets.push_back(ViewAsTorch(x).to(device));
+  t.optimizer.ClearGradients();
+  at::Tensor loss = t.loss.compute(t.module.Forward(inputs, t.loss.outputs), targets, result.metrics);
+  result.loss = loss.item<double>();
+  OCTET_REQUIRE(std::isfinite(result.loss),
+                "training diverged: the loss is {} in epoch {}, step {}; use a smaller learning rate", result.loss,
+                t.epoch + 1, t.step_in_epoch + 1);
+  loss.backward();
+  result.learning_rate = t.schedule.At(t.step);
+  t.optimizer.Step(result.learning_rate);
+  ++t.step;
+  ++t.step_in_epoch;
+  return result;
+}
+
+EpochResult Trainer::TrainEpoch(const BatchSource& source, const AfterStep& after_step) {
+  Impl& t = *impl_;
+  EpochResult result;
+  result.epoch = t.epoch;
+  const bool by_image = t.options.images_per_epoch > 0;
+  Progress progress(fmt::format("epoch {}/{}", t.epoch + 1, t.options.epochs),
+                    by_image ? t.options.images_per_epoch : t.options.steps_per_epoch, by_image ? "images" : "steps");
+  const auto note = [&] {
+    std::string text = fmt::format("loss {:.4f}", result.loss / std::max<int64_t>(1, result.images));
+    for (const auto& [name, sum] : result.metrics) {
+      text += fmt::format(" {} {:.4f}", name, sum / std::max<int64_t>(1, result.images));
+    }
+    return text;
+  };
+  Batch batch;
+  while (source(batch)) {
+    const StepResult step = Step(batch);
+    result.loss += step.loss * static_cast<double>(batch.size);
+    result.images += batch.size;
+    for (const auto& [name, sum] : step.metrics) result.metrics[name] += sum;
+    result.learning_rate = step.learning_rate;
+    if (after_step) after_step(step);
+    progress.Advance(by_image ? batch.size : 1, note());
+  }
+  OCTET_REQUIRE(result.images > 0, "epoch {}: there is not a single training image", t.epoch + 1);
+  progress.Finish(note());
+  result.seconds = progress.seconds();
+  const auto count = static_cast<double>(result.images);
+  result.loss /= count;
+  for (auto& [name, sum] : result.metrics) sum /= count;
+  ++t.epoch;
+  t.step_in_epoch = 0;
+  return result;
+}
+
+void Trainer::Save(ir::Model& model) const {
+  model.graph = impl_->module.WriteBack();
+  model.state = impl_->module.State();
+  for (auto& [name, tensor] : impl_->optimizer.State()) model.state[name] = tensor;
+  model.state["trainer/epoch"] = Tensor::Scalar<int64_t>(impl_->epoch);
+  model.state["trainer/step"] = Tensor::Scalar<int64_t>(impl_->step);
+  model.state["trainer/step_in_epoch"] = Tensor::Scalar<int64_t>(impl_->step_in_epoch);
+}
+
+void Trainer::Restore(const ir::Model& model) {
+  const auto number = [&](const char* name) {
+    const auto it = model.state.find(name);
+    OCTET_REQUIRE(
+        it != model.state.end() && it->second.size() == 1,
+        "checkpoint: '{}' is missing; this model was saved for deployment, training cannot be resumed from it", name);
+    return it->second.ToVector<int64_t>()[0];
+  };
+  impl_->epoch = number("trainer/epoch");
+  impl_->step = number("trainer/step");
+  impl_->step_in_epoch = number("trainer/step_in_epoch");
+  impl_->module.LoadState(model.state);
+  impl_->optimizer.LoadState(model.state);
+}
+
+}  // namespace octet::train
