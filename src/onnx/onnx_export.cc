@@ -154,6 +154,13 @@ class Writer {
     return name;
   }
 
+  std::string NodeName(const Node& node) {
+    const std::string wanted = CleanName(node.name);
+    std::string name = wanted;
+    for (int i = 1; !taken_nodes_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
+    return name;
+  }
+
   std::string AddConstant(const std::string& wanted, const Tensor& tensor) {
     model_.initializers.emplace_back(FreshName(wanted), tensor);
     return model_.initializers.back().first;
@@ -165,7 +172,7 @@ class Writer {
                   node.name, node.attr_float("alpha", 1.0f), model_.opset);
     RawNode gate;
     gate.op = "Sigmoid";
-    gate.name = CleanName(node.name) + ".sigmoid";
+    gate.name = NodeName(node) + ".sigmoid";
     gate.inputs = {Name(node.inputs.at(0))};
     gate.outputs = {FreshName(Name(node.output()) + ".sigmoid")};
     RawNode product;
@@ -183,7 +190,7 @@ class Writer {
     if (node.op == "Swish") return AddSwish(node);
     RawNode raw;
     raw.op = node.op;
-    raw.name = CleanName(node.name);
+    raw.name = NodeName(node);
     for (const ValueId in : node.inputs) raw.inputs.push_back(Name(in));
     for (const ValueId out : node.outputs) raw.outputs.push_back(Name(out));
     raw.attrs = node.attrs;
@@ -249,6 +256,7 @@ class Writer {
   const ExportOptions& options_;
   std::map<std::string, std::string> names_;
   std::unordered_set<std::string> taken_;
+  std::unordered_set<std::string> taken_nodes_;
   std::set<std::pair<std::string, size_t>> batch_dims_;
   RawModel model_;
   std::vector<RawValue> infos_;

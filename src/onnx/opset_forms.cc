@@ -372,6 +372,8 @@ Nodes Resize(RawNode node, const FormContext& c) {
     return Upsample(std::move(node), c);
   }
   const bool policy = StringAttr(node, "keep_aspect_ratio_policy", "stretch") != "stretch";
+  if (!policy) node.attrs.erase("keep_aspect_ratio_policy");
+  if (IntAttr(node, "antialias", 0) == 0) node.attrs.erase("antialias");
   const bool axes = node.attrs.count("axes") != 0;
   if ((axes && !c.op_has_attr("Resize", "axes")) || (policy && !c.op_has_attr("Resize", "keep_aspect_ratio_policy"))) {
     OCTET_REQUIRE(!(axes && StringAttr(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize"),

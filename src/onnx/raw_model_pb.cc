@@ -55,7 +55,9 @@ void ParseAttr(const AttributeProto& attr, const std::string& path, const std::s
 
 RawNode ParseNode(const NodeProto& proto, const std::string& path, const std::string& folder) {
   RawNode node;
-  const bool own = proto.domain().empty() || proto.domain() == "ai.onnx";
+  // ONNX Runtime's own Q and DQ are ONNX's for the 8-bit types, from before ONNX had them in full.
+  const bool pair = proto.op_type() == "QuantizeLinear" || proto.op_type() == "DequantizeLinear";
+  const bool own = proto.domain().empty() || proto.domain() == "ai.onnx" || (pair && proto.domain() == "com.microsoft");
   node.op = own ? proto.op_type() : proto.domain() + "." + proto.op_type();
   node.name = proto.name();
   node.inputs.assign(proto.input().begin(), proto.input().end());
