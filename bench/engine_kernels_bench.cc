@@ -1,5 +1,5 @@
-// The INT8 convolution kernels on the layer shapes of ResNet-18 and MobileNetV2 at 224x224, one thread. `of_peak` compares
-// with the rate of bare vpdpbusd instructions on the same machine, measured first (peak_gmacs).
+// The INT8 convolution kernels on the layer shapes of ResNet-18 and MobileNetV2 at 224x224, one thread. `of_peak`
+// compares with the rate of bare vpdpbusd instructions on the same machine, measured first (peak_gmacs).
 #include <benchmark/benchmark.h>
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Whole networks on the INT8 engine: ResNet-18 and MobileNetV2 at 224x224, batch 1, one thread and two. Weights are fresh
-// random ones: time does not depend on them. With OCTET_BENCH_PLANS=folder it writes the plans there and leaves.
+// Whole networks on the INT8 engine: ResNet-18 and MobileNetV2 at 224x224, batch 1, one thread and two. Weights are
+// fresh random ones: time does not depend on them. With OCTET_BENCH_PLANS=folder it writes the plans there and leaves.
 // OCTET_BENCH_PROFILE=1 prints each step's time.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>

@@ -1,0 +1,172 @@
+// octet-run PLAN IMAGE...: classes and probabilities of images by an INT8 plan; with --bench N the time of a Run. Needs
+// the plan only: class names and preprocessing are inside. Links no LibTorch.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <random>
+
+#include "base/error.h"
+#include "data/image.h"
+#include "data/preprocess.h"
+#include "engine/engine.h"
+
+namespace octet::engine {
+namespace {
+
+struct Settings {
+  std::string plan;
+  std::vector<std::string> images;
+  int threads = 1;
+  int top = 5;
+  int bench = 0;
+  bool profile = false;
+  bool info = false;
+};
+
+std::vector<std::string> ClassNames(const Engine& engine) {
+  const auto it = engine.info().find("classes");
+  if (it == engine.info().end()) return {};
+  return nlohmann::json::parse(it->second).get<std::vector<std::string>>();
+}
+
+data::PreprocessOptions Preprocessing(const Engine& engine, const std::string& plan) {
+  const auto it = engine.info().find("preprocess");
+  OCTET_REQUIRE(it != engine.info().end(),
+                "plan '{}' does not say how images are prepared; build it from an octet model, or use --bench", plan);
+  const nlohmann::json j = nlohmann::json::parse(it->second);
+  data::PreprocessOptions p;
+  p.width = j.at("width");
+  p.height = j.at("height");
+  p.channels = j.at("channels");
+  p.depth = j.at("depth");
+  p.mode = data::PreprocessModeFromName(j.at("mode"));
+  p.image_mean = j.at("image_mean").get<std::vector<double>>();
+  p.interpolation = data::InterpolationFromName(j.at("interpolation"));
+  p.center_crop = j.at("center_crop");
+  const Shape wanted = {p.channels, p.height, p.width};
+  const Shape& shape = engine.inputs()[0].shape;
+  OCTET_REQUIRE(Shape(shape.begin() + 1, shape.end()) == wanted,
+                "plan '{}' reads {}, but its preprocessing makes [N,{},{},{}]; build it again", plan, ToString(shape),
+                p.channels, p.height, p.width);
+  return p;
+}
+
+std::vector<std::vector<float>> OutputMemory(const Context& context, std::vector<float*>* pointers) {
+  std::vector<std::vector<float>> memory;
+  for (const TensorInfo& info : context.outputs()) memory.emplace_back(NumElements(info.shape));
+  for (std::vector<float>& m : memory) pointers->push_back(m.data());
+  return memory;
+}
+
+// Returns how many images could not be read.
+int Classify(const Engine& engine, Context& context, const Settings& settings) {
+  const data::Preprocessor preprocessor(Preprocessing(engine, settings.plan));
+  const data::DecodeOptions decode{preprocessor.options().channels, preprocessor.options().depth};
+  const std::vector<std::string> names = ClassNames(engine);
+  std::vector<float*> outputs;
+  const std::vector<std::vector<float>> memory = OutputMemory(context, &outputs);
+  std::vector<float> input(preprocessor.output_size());
+  int failed = 0;
+  for (const std::string& path : settings.images) {
+    data::Image image;
+    std::string problem;
+    if (!data::DecodeImageFile(path, decode, &image, &problem)) {
+      fmt::print(stderr, "octet-run: {}: {}\n", path, problem);
+      ++failed;
+      continue;
+    }
+    preprocessor.ForEvaluation(image, input.data());
+    context.Run({input.data()}, outputs);
+    const std::vector<float>& scores = memory[0];
+    std::vector<size_t> order(scores.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const size_t top = std::min<size_t>(std::max(settings.top, 1), order.size());
+    std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(top), order.end(),
+                      [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    fmt::print("{}", path);
+    for (size_t i = 0; i < top; ++i) {
+      const size_t k = order[i];
+      fmt::print("\t{} {:.4f}", k < names.size() ? names[k] : std::to_string(k), scores[k]);
+    }
+    fmt::print("\n");
+  }
+  return failed;
+}
+
+void Bench(const Engine& engine, Context& context, const Settings& settings) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<float>> inputs;
+  std::vector<const float*> input_pointers;
+  for (const TensorInfo& info : context.inputs()) {
+    inputs.emplace_back(NumElements(info.shape));
+    for (float& v : inputs.back()) v = normal(random);
+  }
+  for (const std::vector<float>& v : inputs) input_pointers.push_back(v.data());
+  std::vector<float*> outputs;
+  const std::vector<std::vector<float>> memory = OutputMemory(context, &outputs);
+  for (int i = 0; i < 3; ++i) context.Run(input_pointers, outputs);
+  std::vector<double> ms;
+  for (int i = 0; i < settings.bench; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    context.Run(input_pointers, outputs);
+    ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(ms.begin(), ms.end());
+  fmt::print("batch 1, {} threads, {} runs: median {:.3f} ms, best {:.3f} ms, 95% {:.3f} ms\n", settings.threads,
+             ms.size(), ms[ms.size() / 2], ms.front(), ms[ms.size() * 95 / 100]);
+  if (settings.profile) {
+    for (const StepTime& t : context.Profile()) {
+      fmt::print("{:<40} {:<20} {:>9.1f} us {:>6.0f} GMAC/s\n", t.node, t.op, t.ms * 1e3, t.macs / t.ms * 1e-6);
+    }
+  }
+}
+
+int Main(const Settings& settings) {
+  const Engine engine = Engine::Load(settings.plan);
+  if (settings.info || settings.bench > 0) fmt::print("{}\n", engine.description());
+  if (settings.info) {
+    for (const TensorInfo& t : engine.inputs()) fmt::print("input {} f32{}\n", t.name, ToString(t.shape));
+    for (const TensorInfo& t : engine.outputs()) fmt::print("output {} f32{}\n", t.name, ToString(t.shape));
+    for (const auto& [key, value] : engine.info()) fmt::print("{}: {}\n", key, value);
+  }
+  ContextOptions options;
+  options.threads = settings.threads;
+  const std::unique_ptr<Context> context = engine.NewContext(options);
+  if (settings.bench > 0) Bench(engine, *context, settings);
+  if (settings.images.empty()) return 0;
+  return Classify(engine, *context, settings) == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace octet::engine
+
+int main(int argc, char** argv) {
+  octet::engine::Settings settings;
+  CLI::App app{"octet-run: classify images with an INT8 plan"};
+  app.add_option("plan", settings.plan, "the .plan file")->required();
+  app.add_option("images", settings.images, "image files");
+  app.add_option("--threads", settings.threads, "threads of one Run")->check(CLI::PositiveNumber);
+  app.add_option("--top", settings.top, "how many classes to print")->check(CLI::PositiveNumber);
+  app.add_option("--bench", settings.bench, "time so many runs on random input")->check(CLI::PositiveNumber);
+  app.add_flag("--profile", settings.profile, "with --bench: the time of each step");
+  app.add_flag("--info", settings.info, "print what the plan holds");
+  CLI11_PARSE(app, argc, argv);
+  if (settings.images.empty() && settings.bench == 0 && !settings.info) {
+    std::fprintf(stderr, "octet-run: nothing to do: give images, --bench N or --info\n");
+    return 1;
+  }
+  try {
+    return octet::engine::Main(settings);
+  } catch (const octet::Error& e) {
+    std::fprintf(stderr, "octet-run: %s\n", e.what());
+    return e.exit_code();
+  } catch (const nlohmann::json::exception& e) {
+    std::fprintf(stderr, "octet-run: the class names or preprocessing settings in '%s' are damaged: %s\n",
+                 settings.plan.c_str(), e.what());
+    return 1;
+  }
+}
