@@ -101,6 +101,25 @@ void DenseRuns(const Window& w, const Codes& in, int64_t steps, ConvArgs& args, 
   args.run_steps = rows ? w.kernel_w * steps : steps;
 }
 
+// The weights which the next dense convolution or Gemm in the order of execution reads first, up to half a megabyte.
+void FindNextWeights(const Network& network, ir::NodeId id, ConvArgs& args) {
+  auto at = std::find(network.order.begin(), network.order.end(), id);
+  while (++at < network.order.end()) {
+    const auto gemm = network.gemm.find(*at);
+    if (gemm != network.gemm.end()) {
+      args.next_weights = reinterpret_cast<const int8_t*>(gemm->second.weights.data());
+      args.next_weights_bytes = std::min<int64_t>(1 << 19, gemm->second.weights.size() * sizeof(float));
+      return;
+    }
+    const auto next = network.conv.find(*at);
+    if (next == network.conv.end() || next->second.path != ConvWeights::kDense) continue;
+    const PackedConv& packed = next->second.dense[0];
+    args.next_weights = packed.weights.data();
+    args.next_weights_bytes = packed.taps * packed.steps * packed.blocks[0].vectors * 64;
+    return;
+  }
+}
+
 void BindConv(Session& session, ir::NodeId id, Step& step) {
   const Node& node = session.graph().node(id);
   const ConvWeights& weights = session.network().conv.at(id);
@@ -171,6 +190,7 @@ void BindConv(Session& session, ir::NodeId id, Step& step) {
   } else {
     std::vector<int64_t> offsets;
     DenseRuns(window, a.in, weights.dense[0].steps, a, offsets);
+    FindNextWeights(session.network(), id, a);
     a.groups = 1;
     a.out_c /= weights.splits;
     step.run = [a, offsets, &y, &weights, run = kernels.conv](int part, int parts) {

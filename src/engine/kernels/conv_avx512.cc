@@ -10,11 +10,20 @@
 namespace octet::engine::avx512 {
 namespace {
 
+// Memory to bring near while a block is computed: the weights of the next block or of the next convolution.
+struct Soon {
+  const int8_t* data = nullptr;
+  int64_t bytes = 0;
+};
+
 struct Tile {
   const uint8_t* in[8];
   uint8_t* out[8];
   const uint8_t* residual[8];
   float* out_f32[8];
+  // Weights that will be needed soon and are not in the second-level cache yet: one line is asked for in each step.
+  const int8_t* soon;
+  int64_t soon_stride;
 };
 
 inline int32_t Load4(const uint8_t* p) {
@@ -34,6 +43,7 @@ __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedCon
   }
   const int8_t* w = packed.weights.data() + block.weights;
   const int64_t bytes = args.run_steps * 4;
+  const int8_t* soon = tile.soon;
   for (int64_t r = 0; r < args.runs; ++r) {
     const uint8_t* x[MR];
     for (int i = 0; i < MR; ++i) x[i] = tile.in[i] + args.offsets[r];
@@ -41,6 +51,8 @@ __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedCon
       __m512i weights[NV];
       for (int a = 0; a < NV; ++a) weights[a] = _mm512_loadu_si512(w + a * 64);
       w += NV * 64;
+      _mm_prefetch(soon, _MM_HINT_T1);
+      soon += tile.soon_stride;
       for (int i = 0; i < MR; ++i) {
         const __m512i v = _mm512_set1_epi32(Load4(x[i] + k));
         for (int a = 0; a < NV; ++a) acc[i][a] = _mm512_dpbusd_epi32(acc[i][a], v, weights[a]);
@@ -103,7 +115,7 @@ void ComputeTileOf(int64_t pixels, const ConvArgs& args, const PackedConv::Block
 // All output pixels [begin, end) of the batch, in tiles of nearly equal size: 3 pixels are enough to hide the latency
 // of vpdpbusd, a last tile of one pixel is not.
 void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Epilogue& epilogue, int64_t begin,
-                  int64_t end) {
+                  int64_t end, Soon soon) {
   const int64_t max_tile = block.vectors == 4 ? 6 : 8;
   const int64_t tiles = (end - begin + max_tile - 1) / max_tile;
   const int64_t image = args.out_h * args.out_w;
@@ -111,7 +123,10 @@ void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Ep
   int64_t h = begin % image / args.out_w;
   int64_t w = begin % args.out_w;
   Tile tile{};
+  const int64_t soon_bytes = soon.bytes / tiles + 1;  // in each tile
+  tile.soon_stride = soon_bytes / (args.runs * args.run_steps) + 1;
   for (int64_t t = 0; t < tiles; ++t) {
+    tile.soon = soon.data + t * soon_bytes;
     const int64_t pixels = begin + (end - begin) * (t + 1) / tiles - (begin + (end - begin) * t / tiles);
     for (int64_t i = 0; i < pixels; ++i) {
       tile.in[i] = args.in.at(n, h * args.stride_h, w * args.stride_w);
@@ -146,13 +161,18 @@ void Conv(const ConvArgs& args, int part, int parts) {
   const int64_t pixels = args.batch * args.out_h * args.out_w;
   const std::vector<PackedConv::Block>& blocks = args.packed->blocks;
   // Split pixels where there are many: every part then reads all weights. Otherwise split channels.
-  if (pixels >= 64 * parts || static_cast<int64_t>(blocks.size()) < parts) {
-    const Range range = Share(pixels, part, parts);
-    if (range.begin == range.end) return;
-    for (const PackedConv::Block& block : blocks) ComputeBlock(args, block, epilogue, range.begin, range.end);
-  } else {
-    const Range range = Share(blocks.size(), part, parts);
-    for (int64_t b = range.begin; b < range.end; ++b) ComputeBlock(args, blocks[b], epilogue, 0, pixels);
+  const bool split_pixels = pixels >= 64 * parts || static_cast<int64_t>(blocks.size()) < parts;
+  const Range range = split_pixels ? Share(pixels, part, parts) : Range{0, pixels};
+  const Range mine = split_pixels ? Range{0, static_cast<int64_t>(blocks.size())} : Share(blocks.size(), part, parts);
+  if (range.begin == range.end) return;
+  for (int64_t b = mine.begin; b < mine.end; ++b) {
+    Soon soon{args.packed->weights.data(), 0};
+    if (args.next_weights) soon = {args.next_weights, args.next_weights_bytes};
+    if (b + 1 < mine.end) {
+      soon = {args.packed->weights.data() + blocks[b + 1].weights,
+              args.packed->taps * args.packed->steps * blocks[b + 1].vectors * 64};
+    }
+    ComputeBlock(args, blocks[b], epilogue, range.begin, range.end, soon);
   }
 }
 

@@ -113,6 +113,9 @@ struct ConvArgs {
   const int64_t* offsets = nullptr;
   int64_t runs = 0;
   int64_t run_steps = 0;
+  // A hint: what the next convolution reads first. A kernel may bring it into a cache.
+  const int8_t* next_weights = nullptr;
+  int64_t next_weights_bytes = 0;
 };
 
 struct PoolArgs {
