@@ -1,6 +1,7 @@
-// A made-up data set for demos and tests: textured shapes at any angle, size and place, on textured backgrounds with
+// A made-up data set for demos and tests: textured shapes, tilted, of any size and place, on textured backgrounds with
 // strokes in front and behind, colors, light and noise that say nothing about the class. A linear classifier on the
-// pixels fails on it; a small CNN does not (docs/data.md has the measured numbers).
+// pixels fails on it; a small CNN does not (64 pixels, 10 classes, 400 images each: a linear classifier reaches 17 %, a
+// 6-layer CNN 96 % in 8 epochs).
 #pragma once
 
 #include <cstdint>
