@@ -1,4 +1,4 @@
-// The AVX-512 VNNI kernel set, when the CPU and the operating system have it.
+// The AVX-512 VNNI and AVX2 kernel sets, when the CPU and the operating system have them.
 #include "engine/kernels/kernels.h"
 
 #if defined(__x86_64__)
@@ -12,6 +12,9 @@ void Quantize(const QuantizeArgs&, int part, int parts);
 void Dequantize(const DequantizeArgs&, int part, int parts);
 void Gemm(const GemmArgs&, int part, int parts);
 }  // namespace octet::engine::avx512
+namespace octet::engine::avx2 {
+void FillKernels(KernelSet& kernels);  // those that are worth it; the rest stay the reference's
+}
 #endif
 
 namespace octet::engine {
@@ -34,7 +37,19 @@ const KernelSet* Avx512VnniKernels() {
 }
 
 const KernelSet* PortableKernels() {
-  return &ReferenceKernels();
+#if defined(__x86_64__)
+  static const KernelSet kernels = [] {
+    KernelSet set = ReferenceKernels();
+    set.name = "portable";
+    set.description = "AVX2: 16 products an instruction, exact";
+    avx2::FillKernels(set);
+    return set;
+  }();
+  static const bool available = __builtin_cpu_supports("avx2");
+  return available ? &kernels : nullptr;
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace octet::engine

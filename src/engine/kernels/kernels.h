@@ -187,7 +187,7 @@ struct KernelSet {
 
 // Plain C++, one multiplication after the other; any grouped convolution; no packing needed. The oracle of the others.
 const KernelSet& ReferenceKernels();
-// AVX2 where the compiler has it; nullptr when this CPU has not.
+// AVX2; nullptr when this CPU has not.
 const KernelSet* PortableKernels();
 // AVX-512 F/BW/DQ/VL + VNNI; nullptr when this CPU has not.
 const KernelSet* Avx512VnniKernels();
