@@ -97,7 +97,7 @@ void Layers::ClassifierHead(ValueId x, int64_t classes) {
   ValueId y = AddTyped("GlobalAveragePool", "avg_pool", {x});
   y = AddTyped("Flatten", "flatten", {y}, {{"axis", int64_t{1}}});
   const ValueId weight =
-      graph_.AddConstant("predictions_dense.weight", Uniform({classes, features}, std::sqrt(1.0 / classes)));
+      graph_.AddConstant("predictions_dense.weight", Uniform({classes, features}, std::sqrt(1.0 / static_cast<double>(features))));
   const ValueId bias = graph_.AddConstant("predictions_dense.bias", Tensor(DType::kF32, {classes}));
   y = AddTyped("Gemm", "predictions_dense", {y, weight, bias}, {{"transB", int64_t{1}}}, "logits");
   graph_.MarkOutput(AddTyped("Softmax", "predictions", {y}, {{"axis", int64_t{1}}}));

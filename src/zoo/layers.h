@@ -40,7 +40,8 @@ class Layers {
   ir::ValueId Activation(const std::string& name, ir::ValueId x);
   ir::ValueId Add(const std::string& name, ir::ValueId a, ir::ValueId b);
   ir::ValueId MaxPool(const std::string& name, ir::ValueId x, int64_t kernel, int64_t stride, int64_t pad);
-  // GlobalAveragePool -> Flatten -> Gemm ("logits", weights ~ U(+-sqrt(3 / (3 fan_out)))) -> Softmax ("predictions").
+  // GlobalAveragePool -> Flatten -> Gemm ("logits") -> Softmax ("predictions"). The dense weights are ~ U(+-1/sqrt(fan_in)):
+  // TAO scales them by 1/sqrt(classes), which with ten classes starts at a loss of 8.
   void ClassifierHead(ir::ValueId x, int64_t classes);
 
  private:

@@ -1,0 +1,152 @@
+#include "cli/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+#include <map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "cli/compare.h"
+#include "cli/inspect.h"
+#include "data/synthetic.h"
+#include "ops/install.h"
+#include "report/run_report.h"
+#include "spec/spec.h"
+#include "task/classification/classification.h"
+
+namespace octet::cli {
+namespace {
+
+struct TaskCommand {
+  const char* name;
+  const char* alias;
+  const char* help;
+  void (*run)(const spec::Spec&);
+};
+
+constexpr TaskCommand kClassification[] = {
+    {"train", "", "Train in FP32, or with QAT (train.qat: true, or training_config.enable_qat: true)", task::classification::Train},
+    {"evaluate", "", "Accuracy of a checkpoint, an .onnx or an INT8 .plan", task::classification::Evaluate},
+    {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::classification::Export},
+    {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::classification::Build},
+    {"inference", "", "Classify a folder of images into result.csv", task::classification::Infer},
+};
+
+class CommandLine {
+ public:
+  CommandLine() : app_("octet: quantization-aware training for vision networks") {
+    app_.set_version_flag("--version", std::string("octet ") + report::OctetVersion());
+    app_.add_flag("-v,--verbose", verbose_, "Debug messages");
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    AddTask();
+    AddDataset();
+    AddInspect();
+    AddCompare();
+    AddSpec();
+  }
+
+  int Run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      const int code = app_.exit(e);
+      return code == 0 ? 0 : 2;
+    }
+    InitLog(verbose_ ? LogLevel::kDebug : LogLevel::kInfo);
+    action_();
+    return 0;
+  }
+
+ private:
+  void AddTask() {
+    CLI::App* task = app_.add_subcommand("classification", "Image classification")->alias("classification_tf2");
+    task->require_subcommand(1);
+    for (const TaskCommand& command : kClassification) {
+      CLI::App* sub = task->add_subcommand(command.name, command.help);
+      if (command.alias[0] != '\0') sub->alias(command.alias);
+      sub->add_option("-e,--experiment_spec_file", spec_file_, "YAML spec")->required();
+      sub->add_option("overrides", overrides_, "key.sub=value: overrides of the spec");
+      sub->final_callback([this, &command] {
+        action_ = [this, &command] { command.run(spec::LoadSpec("classification", spec_file_, overrides_)); };
+      });
+    }
+  }
+
+  void AddDataset() {
+    CLI::App* dataset = app_.add_subcommand("dataset", "Data sets");
+    dataset->require_subcommand(1);
+    CLI::App* synth = dataset->add_subcommand("synth", "Make a synthetic image folder of textured shapes: DIR/train, DIR/val");
+    synthetic_.threads = HardwareThreads();
+    synth->add_option("-o,--output", folder_, "Folder to write")->required();
+    synth->add_option("--classes", synthetic_.classes, "Number of classes")->capture_default_str();
+    synth->add_option("--train", synthetic_.train_per_class, "Training images per class")->capture_default_str();
+    synth->add_option("--val", synthetic_.val_per_class, "Validation images per class")->capture_default_str();
+    synth->add_option("--size", synthetic_.size, "Width and height in pixels")->capture_default_str();
+    synth->add_option("--seed", synthetic_.seed, "Random seed")->capture_default_str();
+    synth->final_callback([this] {
+      action_ = [this] {
+        data::GenerateSynthetic(folder_, synthetic_);
+        std::printf("%d classes, %d training and %d validation images each -> %s\n", synthetic_.classes,
+                    synthetic_.train_per_class, synthetic_.val_per_class, folder_.c_str());
+      };
+    });
+  }
+
+  void AddInspect() {
+    CLI::App* inspect = app_.add_subcommand("inspect", "Show what is inside a .octet, .onnx, .plan or calibration cache");
+    inspect->add_option("file", folder_, "File")->required();
+    inspect->add_flag("--graph", whole_graph_, "The whole graph as text");
+    inspect->final_callback([this] { action_ = [this] { std::fputs(Inspect(folder_, whole_graph_).c_str(), stdout); }; });
+  }
+
+  void AddCompare() {
+    CLI::App* compare = app_.add_subcommand("compare", "Accuracy, size and latency of several evaluations side by side");
+    compare->add_option("results", overrides_, "NAME=FOLDER of an evaluation's results")->required();
+    compare->add_option("-o,--output", folder_, "Also write the table to this Markdown file");
+    compare->final_callback([this] {
+      action_ = [this] {
+        const std::string table = CompareTable(overrides_);
+        std::fputs(table.c_str(), stdout);
+        if (!folder_.empty()) WriteFileAtomic(folder_, table);
+      };
+    });
+  }
+
+  void AddSpec() {
+    CLI::App* docs = app_.add_subcommand("spec", "Print the reference of all spec keys (Markdown)");
+    docs->final_callback([this] { action_ = [] { std::fputs(spec::SpecDocs().c_str(), stdout); }; });
+  }
+
+  CLI::App app_;
+  std::function<void()> action_;
+  std::string spec_file_;
+  std::vector<std::string> overrides_;
+  std::string folder_;
+  data::SyntheticOptions synthetic_;
+  bool whole_graph_ = false;
+  bool verbose_ = false;
+};
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  try {
+    ops::InstallOps();
+    return CommandLine().Run(argc, argv);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return e.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "error: out of memory; use a smaller batch or image size\n");
+    return 1;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "error: internal: %s\n", e.what());
+    return 70;
+  }
+}
+
+}  // namespace octet::cli

@@ -1,0 +1,154 @@
+#include "task/classification/setup.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/parallel.h"
+
+namespace octet::task::classification {
+
+zoo::NetworkOptions NetworkFromSpec(const spec::Spec& spec) {
+  zoo::NetworkOptions o;
+  o.backbone = spec.GetString("model.backbone");
+  o.num_classes = spec.GetInt("dataset.num_classes");
+  o.input_channels = spec.GetInt("model.input_channels");
+  o.input_height = spec.GetInt("model.input_height");
+  o.input_width = spec.GetInt("model.input_width");
+  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
+  o.bn_momentum = static_cast<float>(spec.GetFloat("train.bn_config.momentum"));
+  o.bn_epsilon = static_cast<float>(spec.GetFloat("train.bn_config.epsilon"));
+  o.use_batch_norm = spec.GetBool("model.use_batch_norm");
+  o.use_bias = spec.GetBool("model.use_bias");
+  o.use_pooling = spec.GetBool("model.use_pooling");
+  o.all_projections = spec.GetBool("model.all_projections");
+  o.width_multiplier = static_cast<float>(spec.GetFloat("model.width_multiplier"));
+  o.activation_type = spec.GetString("model.activation_type");
+  return o;
+}
+
+data::PreprocessOptions PreprocessFromSpec(const spec::Spec& spec) {
+  data::PreprocessOptions o;
+  o.width = static_cast<int>(spec.GetInt("model.input_width"));
+  o.height = static_cast<int>(spec.GetInt("model.input_height"));
+  o.channels = static_cast<int>(spec.GetInt("model.input_channels"));
+  o.depth = static_cast<int>(spec.GetInt("model.input_image_depth"));
+  o.mode = data::PreprocessModeFromName(spec.GetString("dataset.preprocess_mode"));
+  o.image_mean = spec.GetFloats("dataset.image_mean");
+  o.interpolation = data::InterpolationFromName(spec.GetString("model.resize_interpolation_method"));
+  o.center_crop = spec.GetBool("dataset.augmentation.enable_center_crop");
+  o.random_crop = spec.GetBool("dataset.augmentation.enable_random_crop");
+  o.color = spec.GetBool("dataset.augmentation.enable_color_augmentation");
+  o.flip = !spec.GetBool("dataset.augmentation.disable_horizontal_flip");
+  o.random_shift = static_cast<int>(spec.GetInt("dataset.augmentation.random_shift"));
+  return o;
+}
+
+std::string ResultsFolder(const spec::Spec& spec, const std::string& command) {
+  const std::string section = command == "build" ? "gen_trt_engine" : command;
+  const std::string own = spec.GetString(section + ".results_dir");
+  return own.empty() ? spec.Require("results_dir") + "/" + command : own;
+}
+
+int DataWorkers(const spec::Spec& spec, const std::string& key) {
+  return static_cast<int>(std::clamp<int64_t>(spec.GetInt(key), 1, HardwareThreads()));
+}
+
+int ComputeThreads(const spec::Spec& spec) {
+  const int64_t wanted = spec.GetInt("train.threads");
+  return wanted <= 0 ? HardwareThreads() : static_cast<int>(std::min<int64_t>(wanted, HardwareThreads()));
+}
+
+void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& p, const std::string& where) {
+  const Shape& shape = graph.value(graph.inputs().at(0)).type.shape;
+  OCTET_REQUIRE(shape.size() == 4 && shape[1] == p.channels && shape[2] == p.height && shape[3] == p.width,
+                "{}: the network reads images {}, but the spec makes [N,{},{},{}]; set model.input_channels, "
+                "model.input_height and model.input_width to the network's",
+                where, octet::ToString(shape), p.channels, p.height, p.width);
+}
+
+namespace {
+
+const char* ModeName(data::PreprocessMode mode) {
+  switch (mode) {
+    case data::PreprocessMode::kCaffe: return "caffe";
+    case data::PreprocessMode::kTorch: return "torch";
+    case data::PreprocessMode::kTf: return "tf";
+  }
+  return "caffe";
+}
+
+}  // namespace
+
+std::map<std::string, std::string> DescribeData(const std::vector<std::string>& classes,
+                                                const data::PreprocessOptions& p) {
+  nlohmann::json preprocess = {{"width", p.width},
+                               {"height", p.height},
+                               {"channels", p.channels},
+                               {"depth", p.depth},
+                               {"mode", ModeName(p.mode)},
+                               {"image_mean", p.image_mean},
+                               {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
+                               {"center_crop", p.center_crop}};
+  return {{"task", "classification"},
+          {"octet_version", report::OctetVersion()},
+          {"classes", nlohmann::json(classes).dump()},
+          {"preprocess", preprocess.dump()}};
+}
+
+std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& info) {
+  const auto it = info.find("classes");
+  if (it == info.end()) return {};
+  try {
+    return nlohmann::json::parse(it->second).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception& e) {
+    OCTET_FAIL("the class names inside the network file are damaged: {}", e.what());
+  }
+}
+
+data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec) {
+  data::PreprocessOptions p = PreprocessFromSpec(spec);
+  const auto it = info.find("preprocess");
+  if (it == info.end()) return p;
+  try {
+    const nlohmann::json j = nlohmann::json::parse(it->second);
+    p.width = j.at("width");
+    p.height = j.at("height");
+    p.channels = j.at("channels");
+    p.depth = j.at("depth");
+    p.mode = data::PreprocessModeFromName(j.at("mode"));
+    p.image_mean = j.at("image_mean").get<std::vector<double>>();
+    p.interpolation = data::InterpolationFromName(j.at("interpolation"));
+    p.center_crop = j.at("center_crop");
+  } catch (const nlohmann::json::exception& e) {
+    OCTET_FAIL("the preprocessing settings inside the network file are damaged: {}", e.what());
+  }
+  return p;
+}
+
+std::shared_ptr<data::ImageSet> LoadImages(const data::ImageFolder& folder, const data::PreprocessOptions& preprocess,
+                                           int threads, const std::string& what, report::RunReport& report) {
+  data::ImageSetOptions options;
+  options.decode.channels = preprocess.channels;
+  options.decode.depth = preprocess.depth;
+  options.threads = threads;
+  options.what = what + " images";
+  auto images = std::make_shared<data::ImageSet>(folder, options);
+  report.Metric(what + "_images", static_cast<double>(images->size()));
+  report.Metric(what + "_images_skipped", static_cast<double>(images->bad().size()));
+  return images;
+}
+
+void WithReport(const spec::Spec& spec, const std::string& command,
+                const std::function<void(report::RunReport& report)>& body) {
+  report::RunReport report(ResultsFolder(spec, command), "classification", command, spec.ToYaml());
+  try {
+    body(report);
+  } catch (const std::exception& e) {
+    report.Failure(e.what());
+    throw;
+  }
+}
+
+}  // namespace octet::task::classification

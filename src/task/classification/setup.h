@@ -1,0 +1,50 @@
+// From a classification spec to the pieces that its commands share: network and preprocessing options, data sets, result folders, and
+// the settings that travel inside model files and plans.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/data_loader.h"
+#include "data/image_folder.h"
+#include "data/image_set.h"
+#include "data/preprocess.h"
+#include "ir/graph.h"
+#include "report/run_report.h"
+#include "spec/spec.h"
+#include "zoo/zoo.h"
+
+namespace octet::task::classification {
+
+zoo::NetworkOptions NetworkFromSpec(const spec::Spec& spec);
+data::PreprocessOptions PreprocessFromSpec(const spec::Spec& spec);
+
+// <command>.results_dir when set, else <results_dir>/<command>. Throws when neither is set.
+std::string ResultsFolder(const spec::Spec& spec, const std::string& command);
+
+// Worker threads for decoding, and threads for computing: the spec's wish, at most the machine's.
+int DataWorkers(const spec::Spec& spec, const std::string& key);
+int ComputeThreads(const spec::Spec& spec);
+
+// The network's input must be what the spec's preprocessing makes. Throws a user Error that names both sizes.
+void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& preprocess, const std::string& where);
+
+// Class names and preprocessing as strings, for model files and plans; and back.
+std::map<std::string, std::string> DescribeData(const std::vector<std::string>& classes,
+                                                const data::PreprocessOptions& preprocess);
+std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& info);
+// What the file was trained with; where it says nothing, the spec's settings.
+data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec);
+
+// A scanned and validated folder of class folders; bad images are reported and counted in the report as "<what>_skipped".
+std::shared_ptr<data::ImageSet> LoadImages(const data::ImageFolder& folder, const data::PreprocessOptions& preprocess,
+                                           int threads, const std::string& what, report::RunReport& report);
+
+// Runs `body` with a report; on an error the FAILURE line is written before the error goes on.
+void WithReport(const spec::Spec& spec, const std::string& command,
+                const std::function<void(report::RunReport& report)>& body);
+
+}  // namespace octet::task::classification

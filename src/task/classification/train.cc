@@ -1,0 +1,315 @@
+// octet classification train
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "passes/insert_qdq.h"
+#include "passes/strip_qdq.h"
+#include "quant/quantize.h"
+#include "task/calibrate.h"
+#include "task/classification/classification.h"
+#include "task/classification/score.h"
+#include "task/classification/setup.h"
+#include "task/classification/start_network.h"
+#include "train/trainer.h"
+
+namespace octet::task::classification {
+namespace {
+
+struct DataSets {
+  std::shared_ptr<data::ImageSet> train;
+  std::shared_ptr<data::ImageSet> val;
+  data::PreprocessOptions preprocess;
+};
+
+DataSets LoadDataSets(const spec::Spec& spec, report::RunReport& report) {
+  DataSets d;
+  d.preprocess = PreprocessFromSpec(spec);
+  const data::ImageFolder train = data::ScanImageFolder(spec.RequireFolder("dataset.train_dataset_path"));
+  const data::ImageFolder val = data::ScanImageFolder(spec.RequireFolder("dataset.val_dataset_path"));
+  data::RequireSameClasses(train, val);
+  const auto classes = static_cast<int64_t>(train.classes.size());
+  OCTET_REQUIRE(spec.GetInt("dataset.num_classes") == classes,
+                "dataset.num_classes is {} ({}), but '{}' has {} class folders; set it to {}",
+                spec.GetInt("dataset.num_classes"), spec.Where("dataset.num_classes"), train.path, classes, classes);
+  const int workers = DataWorkers(spec, "train.n_workers");
+  d.train = LoadImages(train, d.preprocess, workers, "train", report);
+  d.val = LoadImages(val, d.preprocess, workers, "val", report);
+  return d;
+}
+
+train::OptimizerOptions OptimizerFromSpec(const spec::Spec& spec) {
+  train::OptimizerOptions o;
+  o.optimizer = spec.GetString("train.optim_config.optimizer");
+  o.momentum = spec.GetFloat("train.optim_config.momentum");
+  o.nesterov = spec.GetBool("train.optim_config.nesterov");
+  o.decay = spec.GetFloat("train.optim_config.decay");
+  o.beta_1 = spec.GetFloat("train.optim_config.beta_1");
+  o.beta_2 = spec.GetFloat("train.optim_config.beta_2");
+  o.rho = spec.GetFloat("train.optim_config.rho");
+  o.epsilon = spec.GetFloat("train.optim_config.epsilon");
+  o.regularizer = spec.GetString("train.reg_config.type");
+  o.scope = spec.GetStrings("train.reg_config.scope");
+  o.weight_decay = spec.GetFloat("train.reg_config.weight_decay");
+  return o;
+}
+
+train::ScheduleOptions ScheduleFromSpec(const spec::Spec& spec) {
+  train::ScheduleOptions o;
+  o.scheduler = spec.GetString("train.lr_config.scheduler");
+  o.learning_rate = spec.GetFloat("train.lr_config.learning_rate");
+  o.soft_start = spec.GetFloat("train.lr_config.soft_start");
+  o.min_lr_ratio = spec.GetFloat("train.lr_config.min_lr_ratio");
+  o.annealing_points = spec.GetFloats("train.lr_config.annealing_points");
+  o.annealing_divider = spec.GetFloat("train.lr_config.annealing_divider");
+  o.gamma = spec.GetFloat("train.lr_config.gamma");
+  o.step_size = spec.GetFloat("train.lr_config.step_size");
+  return o;
+}
+
+data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images) {
+  data::LoaderOptions o;
+  o.batch_size = static_cast<int>(spec.GetInt("train.batch_size_per_gpu"));
+  o.training = true;
+  o.drop_last = images >= o.batch_size;  // a last batch of one image would upset batch statistics
+  o.workers = DataWorkers(spec, "train.n_workers");
+  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
+  o.mixup_alpha = spec.GetFloat("dataset.augmentation.mixup_alpha");
+  return o;
+}
+
+// Labels as the loss takes them: indices, or with mixup the mixed probabilities.
+Tensor Targets(const data::Batch& batch, int64_t classes) {
+  const auto n = static_cast<int64_t>(batch.labels.size());
+  if (batch.mix.empty()) return Tensor::From<int64_t>({n}, batch.labels);
+  Tensor t(DType::kF32, {n, classes});
+  auto* p = t.mutable_data<float>();
+  for (int64_t i = 0; i < n; ++i) {
+    p[i * classes + batch.labels[i]] += batch.mix[i];
+    p[i * classes + batch.labels[n - 1 - i]] += 1.0f - batch.mix[i];
+  }
+  return t;
+}
+
+// Ranges of the new quantizers from training images, as the scales and the moving averages that training goes on from.
+void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingPoint& start) {
+  data::LoaderOptions options = TrainLoaderOptions(spec, data.train->size());
+  options.mixup_alpha = 0;
+  data::DataLoader loader(data.train, data.preprocess, options);
+  loader.StartEpoch(0);
+  const int64_t batches = std::min(spec.GetInt("quant.calibration_batches"), loader.batches_per_epoch());
+  Progress progress("calibrate", batches, "batches");
+  int64_t done = 0;
+  const ImageSource source = [&](Tensor& images) {
+    data::Batch batch;
+    if (done == batches || !loader.Next(&batch)) return false;
+    images = batch.images;
+    ++done;
+    progress.Advance(1);
+    return true;
+  };
+  CalibrationOptions calibration;
+  calibration.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
+  calibration.percentile = spec.GetFloat("quant.percentile");
+  calibration.device = spec.GetString("device");
+  for (const auto& [name, scale] : passes::CollectScales(start.graph)) calibration.tensors.insert(name);
+  const std::map<std::string, float> amax = Calibrate(passes::StripQdq(start.graph), source, calibration);
+  progress.Finish();
+  constexpr double kDecay = 0.999;
+  for (const ir::NodeId id : start.graph.Order()) {
+    const ir::Node& node = start.graph.node(id);
+    if (node.op != "QuantizeLinear" || node.attr_string("observer", "") != "moving_average") continue;
+    const float range = amax.at(start.graph.value(node.input(0)).name);
+    start.graph.set_constant(node.input(1), Tensor::Scalar(quant::ScaleOfAmax(range)));
+    const std::string key = "observer/" + start.graph.value(node.input(1)).name;
+    start.state[key + "/mean"] = Tensor::Scalar(range * (1.0 - std::pow(kDecay, static_cast<double>(done))));
+    start.state[key + "/count"] = Tensor::Scalar(done);
+  }
+}
+
+// "stem" = 0, then the architecture's blocks; -1: not part of a block (the head).
+int64_t BlockOfLayer(const std::string& backbone, const std::string& layer) {
+  if (layer == "conv1" || layer == "bn_conv1" || layer == "conv1_bn") return 0;
+  if (layer == "conv_1" || layer == "conv_1_bn") return 18;
+  if (layer.rfind("block_", 0) != 0) return -1;
+  const int64_t number = std::atoll(layer.c_str() + 6);
+  return backbone == "mobilenet_v2" ? number + 1 : number;
+}
+
+void Freeze(const spec::Spec& spec, train::GraphModule& module) {
+  if (spec.GetBool("model.freeze_bn")) module.FreezeBatchNorm(true);
+  const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
+  if (blocks.empty()) return;
+  int64_t frozen = 0;
+  for (const train::Parameter& p : module.parameters()) {
+    const int64_t block = BlockOfLayer(spec.GetString("model.backbone"), p.layer);
+    if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
+    module.SetTrainable(p.name, false);
+    ++frozen;
+  }
+  OCTET_REQUIRE(frozen > 0, "model.freeze_blocks ({}) names no block of {}", spec.Where("model.freeze_blocks"),
+                spec.GetString("model.backbone"));
+  LogInfo("freeze_blocks: {} tensors are not trained", frozen);
+}
+
+class Run {
+ public:
+  Run(const spec::Spec& spec, report::RunReport& report)
+      : spec_(spec), report_(report), backbone_(spec.GetString("model.backbone")), data_(LoadDataSets(spec, report)) {
+    data::WriteClassmap(report.folder() + "/classmap.json", data_.train->classes());
+    StartingPoint start = FindStartingPoint(spec, report.folder());
+    RequireInputSize(start.graph, data_.preprocess, spec.file());
+    if (start.calibrate) CalibrateQuantizers(spec, data_, start);
+    LogInfo("{}: {}", backbone_, start.description);
+    qat_ = start.qat;
+    ReportQuantizers(start.graph);
+    loader_ = std::make_unique<data::DataLoader>(data_.train, data_.preprocess, TrainLoaderOptions(spec, data_.train->size()));
+    module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
+    Freeze(spec, *module_);
+    trainer_ = std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
+                                                Options());
+    if (start.resumed) {
+      trainer_->Restore({start.graph, {}, start.state});
+    } else if (!start.state.empty()) {
+      module_->LoadState(start.state);
+    }
+  }
+
+  void Train() {
+    const int64_t epochs = spec_.GetInt("train.num_epochs");
+    const int64_t save_every = std::min(spec_.GetInt("train.checkpoint_interval"), epochs);
+    const int64_t validate_every = std::min(spec_.GetInt("train.validation_interval"), epochs);
+    OCTET_REQUIRE(trainer_->epoch() < epochs, "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
+                  trainer_->epoch(), epochs, spec_.Where("train.num_epochs"));
+    const std::string csv = report_.folder() + "/training.csv";
+    if (!FileExists(csv)) AppendLine(csv, "epoch,loss,accuracy,learning_rate,val_loss,val_accuracy,seconds");
+    const double first = static_cast<double>(trainer_->epoch());
+    const Progress clock("", 0, "");
+    while (trainer_->epoch() < epochs) {
+      const train::EpochResult result = TrainEpoch();
+      const int64_t done = trainer_->epoch();
+      Score score;
+      const bool validate = done % validate_every == 0 || done == epochs;
+      if (validate) score = Validate();
+      LogEpoch(result, validate ? &score : nullptr, csv, epochs);
+      report_.Running("Training loop in progress", {{"loss", result.loss}, {"accuracy", result.metrics.at("accuracy")}},
+                      {{"epoch", static_cast<double>(done)}, {"max_epoch", static_cast<double>(epochs)},
+                       {"time_per_epoch", result.seconds}, {"learning_rate", result.learning_rate}, {"loss", result.loss},
+                       {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
+      if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), backbone_, done), true);
+      if (validate && score.top1 > best_) {
+        best_ = score.top1;
+        Save(report_.folder() + "/best.octet", false);
+      }
+      if (validate) last_ = score;
+    }
+    const std::string last = CheckpointPath(report_.folder(), backbone_, epochs);
+    report_.Metric("val_accuracy", last_.top1);
+    report_.Metric("val_loss", last_.loss);
+    report_.Metric("best_val_accuracy", best_);
+    report_.Metric("qat", qat_ ? "true" : "false");
+    report_.OutputFile("model", last);
+    report_.OutputFile("best_model", report_.folder() + "/best.octet");
+    LogInfo("{}{}: validation top-1 {:.2f} % ({})", backbone_, qat_ ? " QAT" : "", 100 * last_.top1, last);
+  }
+
+ private:
+  train::TrainerOptions Options() const {
+    train::TrainerOptions o;
+    o.optimizer = OptimizerFromSpec(spec_);
+    o.schedule = ScheduleFromSpec(spec_);
+    o.epochs = spec_.GetInt("train.num_epochs");
+    o.steps_per_epoch = loader_->batches_per_epoch();
+    o.images_per_epoch = std::min(o.steps_per_epoch * spec_.GetInt("train.batch_size_per_gpu"), data_.train->size());
+    o.seed = static_cast<uint64_t>(spec_.GetInt("train.random_seed"));
+    o.threads = ComputeThreads(spec_);
+    return o;
+  }
+
+  void ReportQuantizers(const ir::Graph& graph) {
+    if (!qat_) return;
+    const passes::QuantizerCounts counts = passes::CountQuantizers(graph);
+    LogInfo("QAT: {} activation and {} weight quantizers, recipe {}", counts.activations, counts.weights,
+            graph.metadata().count("recipe") != 0 ? graph.metadata().at("recipe") : "of the file");
+    report_.Metric("activation_quantizers", counts.activations);
+    report_.Metric("weight_quantizers", counts.weights);
+  }
+
+  train::EpochResult TrainEpoch() {
+    loader_->StartEpoch(trainer_->epoch());
+    const int64_t classes = spec_.GetInt("dataset.num_classes");
+    data::Batch batch;
+    const train::EpochResult result = trainer_->TrainEpoch([&](train::Batch& out) {
+      if (!loader_->Next(&batch)) return false;
+      out.inputs = {batch.images};
+      out.targets = {Targets(batch, classes)};
+      out.size = static_cast<int64_t>(batch.labels.size());
+      return true;
+    });
+    const std::string advice = loader_->BottleneckMessage();
+    if (!advice.empty() && !advised_) LogWarning("{}", advice);
+    advised_ = advised_ || !advice.empty();
+    return result;
+  }
+
+  // A quantized network is validated as it will run: by the INT8 engine.
+  Score Validate() {
+    data::LoaderOptions options;
+    options.batch_size = static_cast<int>(spec_.GetInt("train.batch_size_per_gpu"));
+    options.workers = DataWorkers(spec_, "train.n_workers");
+    data::DataLoader loader(data_.val, data_.preprocess, options);
+    const auto predictor = MakePredictor(module_->WriteBack(), {}, spec_.GetString("device"), ComputeThreads(spec_));
+    return Evaluate(*predictor, loader, spec_.GetInt("dataset.num_classes"), 1, /*show_progress=*/false);
+  }
+
+  void LogEpoch(const train::EpochResult& r, const Score* score, const std::string& csv, int64_t epochs) {
+    const double accuracy = r.metrics.at("accuracy");
+    LogInfo("epoch {}/{}: loss {:.4f}, accuracy {:.2f} %{}, lr {:.2e}, {:.0f} images/s", r.epoch + 1, epochs, r.loss,
+            100 * accuracy, score == nullptr ? "" : fmt::format(", val {:.2f} %", 100 * score->top1), r.learning_rate,
+            static_cast<double>(r.images) / r.seconds);
+    AppendLine(csv, fmt::format("{},{:.6g},{:.6g},{:.6g},{},{},{:.3f}", r.epoch + 1, r.loss, accuracy, r.learning_rate,
+                                score == nullptr ? "" : fmt::format("{:.6g}", score->loss),
+                                score == nullptr ? "" : fmt::format("{:.6g}", score->top1), r.seconds));
+    report_.TimingSeconds(fmt::format("epoch_{}", r.epoch + 1), r.seconds);
+    report_.Metric("images_per_second", static_cast<double>(r.images) / r.seconds);
+  }
+
+  void Save(const std::string& path, bool with_state) {
+    ir::Model model;
+    trainer_->Save(model);
+    if (!with_state) model.state.clear();
+    model.info = DescribeData(data_.train->classes(), data_.preprocess);
+    model.info["backbone"] = backbone_;
+    model.info["epoch"] = std::to_string(trainer_->epoch());
+    model.info["qat"] = qat_ ? "true" : "false";
+    model.info["spec"] = spec_.ToYaml();
+    ir::WriteModel(path, model);
+  }
+
+  const spec::Spec& spec_;
+  report::RunReport& report_;
+  std::string backbone_;
+  DataSets data_;
+  std::unique_ptr<data::DataLoader> loader_;
+  std::unique_ptr<train::GraphModule> module_;
+  std::unique_ptr<train::Trainer> trainer_;
+  Score last_;
+  double best_ = -1;
+  bool qat_ = false;
+  bool advised_ = false;
+};
+
+}  // namespace
+
+void Train(const spec::Spec& spec) {
+  WithReport(spec, "train", [&](report::RunReport& report) {
+    Run(spec, report).Train();
+    report.Success("Training finished successfully.");
+  });
+}
+
+}  // namespace octet::task::classification
