@@ -1,0 +1,207 @@
+#include "train/kernels/conv_dnnl.h"
+
+#include <dnnl.hpp>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+
+namespace octet::train {
+namespace {
+
+using dnnl::memory;
+using Dims = memory::dims;
+
+const dnnl::engine& Engine() {
+  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
+}
+
+dnnl::stream& Stream() {
+  thread_local dnnl::stream stream(Engine());
+  return stream;
+}
+
+struct Descriptions {
+  memory::desc x, weight, bias, y;  // as the caller holds them
+  memory::desc any_weight;
+  Dims strides, dilates, begin, end;
+};
+
+Descriptions Describe(const ConvShape& s, bool bias) {
+  Descriptions d;
+  const auto f32 = memory::data_type::f32;
+  d.x = memory::desc({s.batch, s.in_channels, s.in[0], s.in[1]}, f32, memory::format_tag::nhwc);
+  d.y = memory::desc({s.batch, s.out_channels, s.out[0], s.out[1]}, f32, memory::format_tag::nhwc);
+  const int64_t in = s.in_channels / s.group, out = s.out_channels / s.group;
+  const int64_t row = s.kernel[1] * in, filter = s.kernel[0] * row;
+  if (s.group == 1) {
+    const Dims dims = {out, in, s.kernel[0], s.kernel[1]};
+    d.weight = memory::desc(dims, f32, Dims{filter, 1, row, in});
+    d.any_weight = memory::desc(dims, f32, memory::format_tag::any);
+  } else {
+    const Dims dims = {s.group, out, in, s.kernel[0], s.kernel[1]};
+    d.weight = memory::desc(dims, f32, Dims{out * filter, filter, 1, row, in});
+    d.any_weight = memory::desc(dims, f32, memory::format_tag::any);
+  }
+  if (bias) d.bias = memory::desc({s.out_channels}, f32, memory::format_tag::x);
+  d.strides = {s.strides[0], s.strides[1]};
+  d.dilates = {s.dilations[0] - 1, s.dilations[1] - 1};
+  d.begin = {s.pad_begin[0], s.pad_begin[1]};
+  d.end = {s.pad_end[0], s.pad_end[1]};
+  return d;
+}
+
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+// oneDNN 2 has operation descriptors, oneDNN 3 puts their arguments into the primitive descriptor.
+dnnl::convolution_forward::primitive_desc ForwardDesc(const Descriptions& d, bool bias) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {Engine(),     dnnl::prop_kind::forward_training,
+          kDirect,      d.x,
+          d.any_weight, bias ? d.bias : memory::desc(),
+          d.y,          d.strides,
+          d.dilates,    d.begin,
+          d.end};
+#else
+  using Forward = dnnl::convolution_forward;
+  const auto kind = dnnl::prop_kind::forward_training;
+  const Forward::desc desc =
+      bias ? Forward::desc(kind, kDirect, d.x, d.any_weight, d.bias, d.y, d.strides, d.dilates, d.begin, d.end)
+           : Forward::desc(kind, kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end);
+  return {desc, Engine()};
+#endif
+}
+
+dnnl::convolution_backward_data::primitive_desc BackwardDataDesc(const Descriptions& d) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {Engine(), kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end, ForwardDesc(d, false)};
+#else
+  const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin,
+                                                   d.end);
+  return {desc, Engine(), ForwardDesc(d, false)};
+#endif
+}
+
+dnnl::convolution_backward_weights::primitive_desc BackwardWeightDesc(const Descriptions& d, bool bias) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {Engine(),  kDirect, d.x,   d.any_weight,        bias ? d.bias : memory::desc(), d.y, d.strides,
+          d.dilates, d.begin, d.end, ForwardDesc(d, bias)};
+#else
+  using Backward = dnnl::convolution_backward_weights;
+  const Backward::desc desc =
+      bias ? Backward::desc(kDirect, d.x, d.any_weight, d.bias, d.y, d.strides, d.dilates, d.begin, d.end)
+           : Backward::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end);
+  return {desc, Engine(), ForwardDesc(d, bias)};
+#endif
+}
+
+struct Compiled {
+  Descriptions described;
+  memory::desc weight;  // as the primitive wants it
+  dnnl::primitive primitive;
+};
+
+using Key = std::vector<int64_t>;
+
+Key KeyOf(const ConvShape& s, int kind, bool bias) {
+  Key key = {kind, bias ? 1 : 0, s.batch, s.in_channels, s.out_channels, s.group};
+  for (const auto& pair : {s.in, s.out, s.kernel, s.strides, s.dilations, s.pad_begin, s.pad_end}) {
+    key.insert(key.end(), pair.begin(), pair.end());
+  }
+  return key;
+}
+
+enum Kind { kForward, kData, kWeight };
+
+// Compiled once per shape. Bounded, because the last batch of an epoch and images of many sizes bring new shapes.
+const Compiled& Compile(const ConvShape& shape, Kind kind, bool bias) {
+  constexpr size_t kMost = 2048;
+  static std::mutex mutex;
+  static auto* cache = new std::map<Key, Compiled>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const Key key = KeyOf(shape, kind, bias);
+  const auto found = cache->find(key);
+  if (found != cache->end()) return found->second;
+  if (cache->size() >= kMost) cache->clear();
+  Compiled c;
+  c.described = Describe(shape, bias);
+  if (kind == kForward) {
+    const auto desc = ForwardDesc(c.described, bias);
+    c.weight = desc.weights_desc();
+    c.primitive = dnnl::convolution_forward(desc);
+  } else if (kind == kData) {
+    const auto desc = BackwardDataDesc(c.described);
+    c.weight = desc.weights_desc();
+    c.primitive = dnnl::convolution_backward_data(desc);
+  } else {
+    const auto desc = BackwardWeightDesc(c.described, bias);
+    c.weight = desc.diff_weights_desc();
+    c.primitive = dnnl::convolution_backward_weights(desc);
+  }
+  return cache->emplace(key, std::move(c)).first->second;
+}
+
+memory Wrap(const memory::desc& desc, const float* data) {
+  return memory(desc, Engine(), const_cast<float*>(data));
+}
+
+memory PackedWeight(const Compiled& c, const float* weight) {
+  const memory user = Wrap(c.described.weight, weight);
+  if (c.weight == c.described.weight) return user;
+  memory packed(c.weight, Engine());
+  dnnl::reorder(user, packed).execute(Stream(), const_cast<memory&>(user), packed);
+  return packed;
+}
+
+template <typename F>
+void Guard(const char* what, const ConvShape& s, F run) {
+  try {
+    run();
+    Stream().wait();
+  } catch (const dnnl::error& e) {
+    OCTET_CHECK(false, "oneDNN {}: {} ({}x{}x{}x{} -> {} channels, kernel {}x{}, group {})", what, e.what(), s.batch,
+                s.in_channels, s.in[0], s.in[1], s.out_channels, s.kernel[0], s.kernel[1], s.group);
+  }
+}
+
+}  // namespace
+
+void ConvForward(const ConvShape& shape, const float* x, const float* weight, const float* bias, float* y) {
+  Guard("convolution", shape, [&] {
+    const Compiled& c = Compile(shape, kForward, bias != nullptr);
+    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, Wrap(c.described.x, x)},
+                                            {DNNL_ARG_WEIGHTS, PackedWeight(c, weight)},
+                                            {DNNL_ARG_DST, Wrap(c.described.y, y)}};
+    if (bias != nullptr) args.emplace(DNNL_ARG_BIAS, Wrap(c.described.bias, bias));
+    c.primitive.execute(Stream(), args);
+  });
+}
+
+void ConvBackwardData(const ConvShape& shape, const float* dy, const float* weight, float* dx) {
+  Guard("convolution, data gradient", shape, [&] {
+    const Compiled& c = Compile(shape, kData, false);
+    c.primitive.execute(Stream(), {{DNNL_ARG_DIFF_DST, Wrap(c.described.y, dy)},
+                                   {DNNL_ARG_WEIGHTS, PackedWeight(c, weight)},
+                                   {DNNL_ARG_DIFF_SRC, Wrap(c.described.x, dx)}});
+  });
+}
+
+void ConvBackwardWeight(const ConvShape& shape, const float* x, const float* dy, float* dweight, float* dbias) {
+  Guard("convolution, weight gradient", shape, [&] {
+    const Compiled& c = Compile(shape, kWeight, dbias != nullptr);
+    memory user = Wrap(c.described.weight, dweight);
+    const bool direct = c.weight == c.described.weight;
+    memory packed = direct ? user : memory(c.weight, Engine());
+    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, Wrap(c.described.x, x)},
+                                            {DNNL_ARG_DIFF_DST, Wrap(c.described.y, dy)},
+                                            {DNNL_ARG_DIFF_WEIGHTS, packed}};
+    if (dbias != nullptr) args.emplace(DNNL_ARG_DIFF_BIAS, Wrap(c.described.bias, dbias));
+    c.primitive.execute(Stream(), args);
+    if (!direct) dnnl::reorder(packed, user).execute(Stream(), packed, user);
+  });
+}
+
+}  // namespace octet::train
