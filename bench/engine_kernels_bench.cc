@@ -59,14 +59,14 @@ struct Problem {
     args.bias = bias.data();
     macs = static_cast<double>(out_size * out_size * l.out_c) * group_in * l.kernel * l.kernel;
     if (l.depthwise) {
-      packed_depthwise = PackDepthwise(weights.data(), mul.data(), bias.data(), l.out_c, l.kernel * l.kernel);
+      packed_depthwise = PackDepthwise(weights.data(), mul.data(), bias.data(), l.out_c, l.kernel * l.kernel, 0.05f);
       offsets.assign(packed_depthwise.quads * 4, 0);
       for (int64_t tap = 0; tap < l.kernel * l.kernel; ++tap) {
         offsets[tap] = tap / l.kernel * args.in.row + tap % l.kernel * in_pixel;
       }
       args.packed_depthwise = &packed_depthwise;
     } else {
-      packed = PackConv(weights.data(), mul.data(), bias.data(), l.out_c, l.in_c, l.kernel * l.kernel);
+      packed = PackConv(weights.data(), mul.data(), bias.data(), l.out_c, l.in_c, l.kernel * l.kernel, 0.05f, 0.0f);
       const bool rows = packed.steps * 4 == in_pixel;
       for (int64_t kh = 0; kh < l.kernel; ++kh) {
         for (int64_t kw = 0; kw < (rows ? 1 : l.kernel); ++kw) {

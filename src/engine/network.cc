@@ -42,13 +42,15 @@ ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& 
   OCTET_REQUIRE(groups >= 1 && out_c % groups == 0, "engine: node '{}': {} channels in {} groups", node.name, out_c,
                 groups);
   const int8_t* weights = w.data<int8_t>();
-  const bool f32_result = node.attr_float("y_scale", 0.0f) == 0.0f;
+  const float y_scale = node.attr_float("y_scale", 0.0f);
+  const bool f32_result = y_scale == 0.0f;
   const bool residual = node.input(4) != kNoValue;
+  const float residual_scale = residual ? node.attr_float("residual_scale", 0.0f) : 0.0f;
   ConvWeights packed;
   if (&kernels == &ReferenceKernels()) return packed;
   if (groups > 1 && in_c == 1 && out_c == groups && !f32_result && !residual) {
     packed.path = ConvWeights::kDepthwise;
-    packed.depthwise = PackDepthwise(weights, mul.data<float>(), bias, out_c, taps);
+    packed.depthwise = PackDepthwise(weights, mul.data<float>(), bias, out_c, taps, y_scale);
     return packed;
   }
   const int64_t group_out = out_c / groups;
@@ -59,7 +61,7 @@ ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& 
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t first = g * group_out;
     packed.dense.push_back(PackConv(weights + first * in_c * taps, mul.data<float>() + first,
-                                    bias ? bias + first : nullptr, group_out, in_c, taps));
+                                    bias ? bias + first : nullptr, group_out, in_c, taps, y_scale, residual_scale));
   }
   return packed;
 }

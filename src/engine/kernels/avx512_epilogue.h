@@ -17,7 +17,13 @@ struct Epilogue {
   __m512 limit;  // |y * inverse - rne| above this: near a tie, divide
   __m512 residual_scale;
   __m512i lo, hi;
-  explicit Epilogue(const Quantizer& q, float residual = 0.0f) {
+  __m512 fast_limit = _mm512_set1_ps(-1.0f);
+  __m512 fast_residual = _mm512_setzero_ps();
+  explicit Epilogue(const Quantizer& q, float residual = 0.0f, const FastScale* fast = nullptr) {
+    if (fast) {
+      fast_limit = _mm512_set1_ps(fast->limit);
+      fast_residual = _mm512_set1_ps(fast->residual);
+    }
     inverse = _mm512_set1_ps(q.inverse);
     scale = _mm512_set1_ps(q.scale);
     limit = _mm512_set1_ps(q.divide ? -1.0f : 0.5f - kTieDistance);
@@ -26,6 +32,23 @@ struct Epilogue {
     hi = _mm512_set1_epi8(static_cast<char>(q.hi));
   }
 };
+
+// NV vectors in packed lane order, rounded to codes -> NV * 16 stored bytes in channel order, clipped.
+template <int NV>
+inline __attribute__((always_inline)) __m512i RoundPack(const __m512 (&t)[NV], const Epilogue& e) {
+  __m512i q[NV];
+  for (int a = 0; a < NV; ++a) q[a] = _mm512_cvtps_epi32(t[a]);
+  __m512i bytes;
+  if constexpr (NV == 4) {
+    bytes = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+  } else if constexpr (NV == 2) {
+    bytes = _mm512_castsi256_si512(_mm512_cvtsepi16_epi8(_mm512_packs_epi32(q[0], q[1])));
+  } else {
+    bytes = _mm512_castsi128_si512(_mm512_cvtsepi32_epi8(q[0]));
+  }
+  bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80)));
+  return _mm512_min_epu8(_mm512_max_epu8(bytes, e.lo), e.hi);
+}
 
 // NV vectors of y, in packed lane order -> NV * 16 bytes in channel order, in the low bytes of the result.
 template <int NV>
@@ -41,18 +64,8 @@ inline __attribute__((always_inline)) __m512i QuantizePack(const __m512 (&y)[NV]
   }
   // Above 2^31 the conversion would give INT_MIN; below -2^31 INT_MIN is right.
   const __m512 top = _mm512_set1_ps(127.0f);
-  __m512i q[NV];
-  for (int a = 0; a < NV; ++a) q[a] = _mm512_cvtps_epi32(_mm512_min_ps(t[a], top));
-  __m512i bytes;
-  if constexpr (NV == 4) {
-    bytes = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
-  } else if constexpr (NV == 2) {
-    bytes = _mm512_castsi256_si512(_mm512_cvtsepi16_epi8(_mm512_packs_epi32(q[0], q[1])));
-  } else {
-    bytes = _mm512_castsi128_si512(_mm512_cvtsepi32_epi8(q[0]));
-  }
-  bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(0x80)));
-  return _mm512_min_epu8(_mm512_max_epu8(bytes, e.lo), e.hi);
+  for (int a = 0; a < NV; ++a) t[a] = _mm512_min_ps(t[a], top);
+  return RoundPack<NV>(t, e);
 }
 
 // NV * 16 stored bytes in channel order -> NV vectors of codes (s32) in packed lane order.
@@ -88,6 +101,58 @@ inline __attribute__((always_inline)) void StoreBytes(uint8_t* to, __m512i bytes
   } else {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(bytes));
   }
+}
+
+// y = float(acc) * m + b [+ r * s_r], each operation rounded.
+template <int NV>
+inline __attribute__((always_inline)) void DefinedResult(const __m512i* acc, const float* mul, const float* bias,
+                                                         const uint8_t* residual, const Epilogue& e, __m512 (&y)[NV]) {
+  for (int a = 0; a < NV; ++a) {
+    y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(mul + a * 16));
+    y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
+  }
+  if (residual) {
+    __m512i codes[NV];
+    LoadUnpack<NV>(residual, codes);
+    for (int a = 0; a < NV; ++a) {
+      y[a] = _mm512_add_ps(y[a], _mm512_mul_ps(_mm512_cvtepi32_ps(codes[a]), e.residual_scale));
+    }
+  }
+}
+
+// The codes by the definition. Apart, because it is rare: a call costs less than its code in every tile.
+template <int NV>
+__attribute__((noinline)) __m512i DefinedCodes(const __m512i* acc, const float* mul, const float* bias,
+                                               const uint8_t* residual, const Epilogue& e) {
+  __m512 y[NV];
+  DefinedResult<NV>(acc, mul, bias, residual, e, y);
+  return QuantizePack<NV>(y, e);
+}
+
+// The codes of NV accumulators, the quick way where it is safe (FastScale). mul and bias are the defined ones, fast_*
+// the scaled ones, all at the place of these lanes.
+template <int NV>
+inline __attribute__((always_inline)) __m512i Codes(const __m512i (&acc)[NV], const float* mul, const float* bias,
+                                                    const float* fast_mul, const float* fast_bias,
+                                                    const uint8_t* residual, const Epilogue& e) {
+  __m512 t[NV];
+  __m512 worst = _mm512_setzero_ps();
+  for (int a = 0; a < NV; ++a) {
+    t[a] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(fast_mul + a * 16),
+                           _mm512_loadu_ps(fast_bias + a * 16));
+  }
+  if (residual) {
+    __m512i codes[NV];
+    LoadUnpack<NV>(residual, codes);
+    for (int a = 0; a < NV; ++a) t[a] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(codes[a]), e.fast_residual, t[a]);
+  }
+  for (int a = 0; a < NV; ++a) worst = _mm512_range_ps(worst, _mm512_reduce_ps(t[a], 8), 0xb);
+  if (__builtin_expect(_mm512_cmp_ps_mask(worst, e.fast_limit, _CMP_GT_OQ) != 0, 0)) {
+    __m512i copy[NV];
+    for (int a = 0; a < NV; ++a) copy[a] = acc[a];
+    return DefinedCodes<NV>(copy, mul, bias, residual, e);
+  }
+  return RoundPack<NV>(t, e);
 }
 
 // n bytes, n <= 64.

@@ -32,6 +32,23 @@ inline int32_t Load4(const uint8_t* p) {
   return v;
 }
 
+template <int NV>
+__attribute__((noinline)) void StoreF32(const ConvArgs& args, const PackedConv::Block& block, const __m512i* acc,
+                                        const uint8_t* residual, const Epilogue& epilogue, float* out) {
+  const PackedConv& packed = *args.packed;
+  __m512 y[NV];
+  DefinedResult<NV>(acc, packed.mul.data() + block.params, packed.bias.data() + block.params, residual, epilogue, y);
+  for (int a = 0; a < NV; ++a) {
+    float values[16];
+    y[a] = _mm512_max_ps(y[a], _mm512_set1_ps(args.act_min));
+    _mm512_storeu_ps(values, _mm512_min_ps(y[a], _mm512_set1_ps(args.act_max)));
+    for (int lane = 0; lane < 16; ++lane) {
+      const int64_t c = block.channel + PackedChannel(NV, a, lane);
+      if (c < args.out_c) out[c * args.out_h * args.out_w] = values[lane];
+    }
+  }
+}
+
 template <int MR, int NV>
 __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedConv::Block& block,
                                            const Epilogue& epilogue, const Tile& tile) {
@@ -61,34 +78,18 @@ __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedCon
   }
   const float* mul = packed.mul.data() + block.params;
   const float* bias = packed.bias.data() + block.params;
+  const float* fast_mul = packed.fast.mul.data() + block.params;
+  const float* fast_bias = packed.fast.bias.data() + block.params;
 #pragma GCC unroll 8  // keeps the accumulators in registers
   for (int i = 0; i < MR; ++i) {
-    __m512 y[NV];
-    for (int a = 0; a < NV; ++a) {
-      y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i][a]), _mm512_loadu_ps(mul + a * 16));
-      y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
-    }
-    if (args.residual.data) {
-      __m512i codes[NV];
-      LoadUnpack<NV>(tile.residual[i], codes);
-      for (int a = 0; a < NV; ++a) {
-        y[a] = _mm512_add_ps(y[a], _mm512_mul_ps(_mm512_cvtepi32_ps(codes[a]), epilogue.residual_scale));
-      }
-    }
+    const uint8_t* residual = args.residual.data ? tile.residual[i] + block.channel : nullptr;
     if (args.out.data) {
-      StoreBytes<NV>(tile.out[i], QuantizePack<NV>(y, epilogue));
+      StoreBytes<NV>(tile.out[i] + block.channel,
+                     Codes<NV>(acc[i], mul, bias, fast_mul, fast_bias, residual, epilogue));
     } else {
-      float values[NV * 16];
-      for (int a = 0; a < NV; ++a) {
-        y[a] = _mm512_min_ps(_mm512_max_ps(y[a], _mm512_set1_ps(args.act_min)), _mm512_set1_ps(args.act_max));
-        _mm512_storeu_ps(values + a * 16, y[a]);
-      }
-      for (int a = 0; a < NV; ++a) {
-        for (int lane = 0; lane < 16; ++lane) {
-          const int64_t c = PackedChannel(NV, a, lane);
-          if (block.channel + c < args.out_c) tile.out_f32[i][c * args.out_h * args.out_w] = values[a * 16 + lane];
-        }
-      }
+      __m512i copy[NV];
+      for (int a = 0; a < NV; ++a) copy[a] = acc[i][a];
+      StoreF32<NV>(args, block, copy, residual, epilogue, tile.out_f32[i]);
     }
   }
 }
@@ -112,11 +113,11 @@ void ComputeTileOf(int64_t pixels, const ConvArgs& args, const PackedConv::Block
   }
 }
 
-// All output pixels [begin, end) of the batch, in tiles of nearly equal size: 3 pixels are enough to hide the latency
-// of vpdpbusd, a last tile of one pixel is not.
-void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Epilogue& epilogue, int64_t begin,
-                  int64_t end, Soon soon) {
-  const int64_t max_tile = block.vectors == 4 ? 6 : 8;
+// Output pixels [begin, end) of the batch for the blocks [first, last), in tiles of nearly equal size: 3 pixels are
+// enough to hide the latency of vpdpbusd, a last tile of one pixel is not.
+void ComputeBlocks(const ConvArgs& args, const PackedConv::Block* first, const PackedConv::Block* last,
+                   const Epilogue& epilogue, int64_t begin, int64_t end, Soon soon) {
+  const int64_t max_tile = first->vectors == 4 ? 6 : 8;
   const int64_t tiles = (end - begin + max_tile - 1) / max_tile;
   const int64_t image = args.out_h * args.out_w;
   int64_t n = begin / image;
@@ -127,15 +128,15 @@ void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Ep
   tile.soon_stride = soon_bytes / (args.runs * args.run_steps) + 1;
   for (int64_t t = 0; t < tiles; ++t) {
     tile.soon = soon.data + t * soon_bytes;
-    const int64_t pixels = begin + (end - begin) * (t + 1) / tiles - (begin + (end - begin) * t / tiles);
+    const int64_t pixels = (end - begin) * (t + 1) / tiles - (end - begin) * t / tiles;
     for (int64_t i = 0; i < pixels; ++i) {
       tile.in[i] = args.in.at(n, h * args.stride_h, w * args.stride_w);
       if (args.out.data) {
-        tile.out[i] = args.out.at(n, h, w) + block.channel;
+        tile.out[i] = args.out.at(n, h, w);
       } else {
-        tile.out_f32[i] = args.out_f32 + (n * args.out_f32_channels + block.channel) * image + h * args.out_w + w;
+        tile.out_f32[i] = args.out_f32 + n * args.out_f32_channels * image + h * args.out_w + w;
       }
-      if (args.residual.data) tile.residual[i] = args.residual.at(n, h, w) + block.channel;
+      if (args.residual.data) tile.residual[i] = args.residual.at(n, h, w);
       if (++w == args.out_w) {
         w = 0;
         if (++h == args.out_h) {
@@ -144,20 +145,25 @@ void ComputeBlock(const ConvArgs& args, const PackedConv::Block& block, const Ep
         }
       }
     }
-    if (block.vectors == 4) {
-      ComputeTileOf<4>(pixels, args, block, epilogue, tile);
-    } else if (block.vectors == 2) {
-      ComputeTileOf<2>(pixels, args, block, epilogue, tile);
-    } else {
-      ComputeTileOf<1>(pixels, args, block, epilogue, tile);
+    for (const PackedConv::Block* block = first; block != last; ++block) {
+      if (block->vectors == 4) {
+        ComputeTileOf<4>(pixels, args, *block, epilogue, tile);
+      } else if (block->vectors == 2) {
+        ComputeTileOf<2>(pixels, args, *block, epilogue, tile);
+      } else {
+        ComputeTileOf<1>(pixels, args, *block, epilogue, tile);
+      }
     }
   }
 }
 
+// Weights that stay in the first-level cache together with the tile's input.
+constexpr size_t kSmallWeights = 24 << 10;
+
 }  // namespace
 
 void Conv(const ConvArgs& args, int part, int parts) {
-  const Epilogue epilogue(args.quantizer, args.residual_scale);
+  const Epilogue epilogue(args.quantizer, args.residual_scale, &args.packed->fast);
   const int64_t pixels = args.batch * args.out_h * args.out_w;
   const std::vector<PackedConv::Block>& blocks = args.packed->blocks;
   // Split pixels where there are many: every part then reads all weights. Otherwise split channels.
@@ -165,14 +171,20 @@ void Conv(const ConvArgs& args, int part, int parts) {
   const Range range = split_pixels ? Share(pixels, part, parts) : Range{0, pixels};
   const Range mine = split_pixels ? Range{0, static_cast<int64_t>(blocks.size())} : Share(blocks.size(), part, parts);
   if (range.begin == range.end) return;
+  Soon next{args.packed->weights.data(), 0};
+  if (args.next_weights) next = {args.next_weights, args.next_weights_bytes};
+  if (args.packed->weights.size() <= kSmallWeights) {
+    // All channels of a tile at once: its input is read and its lines of output are written while they are near.
+    ComputeBlocks(args, blocks.data() + mine.begin, blocks.data() + mine.end, epilogue, range.begin, range.end, next);
+    return;
+  }
   for (int64_t b = mine.begin; b < mine.end; ++b) {
-    Soon soon{args.packed->weights.data(), 0};
-    if (args.next_weights) soon = {args.next_weights, args.next_weights_bytes};
+    Soon soon = next;
     if (b + 1 < mine.end) {
       soon = {args.packed->weights.data() + blocks[b + 1].weights,
               args.packed->taps * args.packed->steps * blocks[b + 1].vectors * 64};
     }
-    ComputeBlock(args, blocks[b], epilogue, range.begin, range.end, soon);
+    ComputeBlocks(args, &blocks[b], &blocks[b] + 1, epilogue, range.begin, range.end, soon);
   }
 }
 

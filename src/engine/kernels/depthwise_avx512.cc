@@ -31,21 +31,16 @@ inline __attribute__((always_inline)) void Chunk(const ConvArgs& args, const Epi
     acc[3] = _mm512_dpbusd_epi32(acc[3], _mm512_unpackhi_epi16(high01, high23), _mm512_loadu_si512(w + 192));
     w += 256;
   }
-  __m512 y[4];
-  const float* mul = p.mul.data() + phase * 64;
-  const float* bias = p.bias.data() + phase * 64;
-  for (int a = 0; a < 4; ++a) {
-    y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(mul + a * 16));
-    y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
-  }
-  _mm512_mask_storeu_epi8(out, mask, QuantizePack<4>(y, epilogue));
+  const __m512i bytes = Codes<4>(acc, p.mul.data() + phase * 64, p.bias.data() + phase * 64,
+                                 p.fast.mul.data() + phase * 64, p.fast.bias.data() + phase * 64, nullptr, epilogue);
+  _mm512_mask_storeu_epi8(out, mask, bytes);
 }
 
 }  // namespace
 
 void Depthwise(const ConvArgs& args, int part, int parts) {
-  const Epilogue epilogue(args.quantizer);
   const PackedDepthwise& packed = *args.packed_depthwise;
+  const Epilogue epilogue(args.quantizer, 0.0f, &packed.fast);
   const int64_t pixel_bytes = packed.groups * 16;
   const bool flat = args.stride_w == 1 && args.in.pixel == pixel_bytes && args.out.pixel == pixel_bytes;
   const int64_t strip_bytes = flat ? args.out_w * pixel_bytes : pixel_bytes;

@@ -29,7 +29,7 @@ const KernelSet* Avx512VnniKernels() {
   // GCC's checks include the operating system's support of the registers (XGETBV).
   static const bool available = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                                __builtin_cpu_supports("avx512vnni");
+                                __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
   return available ? &kernels : nullptr;
 #else
   return nullptr;

@@ -109,7 +109,8 @@ void CheckConv(const ConvCase& t) {
   a.out_f32_channels = t.out_c;
   ReferenceKernels().conv(a, 0, 1);
 
-  const PackedConv packed = PackConv(p.weights.data(), p.mul.data(), a.bias, t.out_c, t.in_c, t.kernel * t.kernel);
+  const PackedConv packed = PackConv(p.weights.data(), p.mul.data(), a.bias, t.out_c, t.in_c, t.kernel * t.kernel,
+                                     t.f32 ? 0.0f : 0.01f, a.residual_scale);
   std::vector<int64_t> offsets;
   const bool rows = t.dilation == 1 && packed.steps * 4 == in.pixel;
   for (int64_t kh = 0; kh < t.kernel; ++kh) {
@@ -200,7 +201,7 @@ TEST(Kernels, ConvTies) {
     a.mul = mul.data();
     a.bias = bias.data();
     a.quantizer = MakeQuantizer(scale);
-    const PackedConv packed = PackConv(weights.data(), mul.data(), bias.data(), out_c, in_c, 1);
+    const PackedConv packed = PackConv(weights.data(), mul.data(), bias.data(), out_c, in_c, 1, scale, 0.0f);
     const int64_t offset = 0;
     a.packed = &packed;
     a.offsets = &offset;
@@ -231,7 +232,7 @@ TEST(Kernels, ConvExtremes) {
       std::vector<float> got(out_c * 9);
       a.weights = weights.data();
       a.mul = mul.data();
-      const PackedConv packed = PackConv(weights.data(), mul.data(), nullptr, out_c, in_c, 9);
+      const PackedConv packed = PackConv(weights.data(), mul.data(), nullptr, out_c, in_c, 9, 0.0f, 0.0f);
       const std::vector<int64_t> offsets = {0, in.codes.row, 2 * in.codes.row};
       a.packed = &packed;
       a.offsets = offsets.data();
@@ -268,7 +269,7 @@ TEST(Kernels, Depthwise) {
             a.out = want.codes;
             ReferenceKernels().conv(a, 0, 1);
             const PackedDepthwise packed =
-                PackDepthwise(p.weights.data(), p.mul.data(), p.bias.data(), c, kernel * kernel);
+                PackDepthwise(p.weights.data(), p.mul.data(), p.bias.data(), c, kernel * kernel, 0.01f);
             std::vector<int64_t> offsets(packed.quads * 4, 0);
             for (int64_t tap = 0; tap < kernel * kernel; ++tap) {
               offsets[tap] = tap / kernel * dilation * in.codes.row + tap % kernel * dilation * in.codes.pixel;

@@ -26,12 +26,36 @@ Quantizer MakeQuantizer(float scale, float act_min, float act_max) {
   return q;
 }
 
+FastScale MakeFastScale(const std::vector<float>& mul, const std::vector<float>& bias, double max_acc, float y_scale,
+                        float residual_scale) {
+  FastScale fast;
+  fast.mul.assign(mul.size(), 0.0f);
+  fast.bias.assign(mul.size(), 0.0f);
+  if (!(y_scale > 1e-30f && y_scale < 1e30f)) return fast;
+  const double s = y_scale;
+  fast.residual = static_cast<float>(residual_scale / s);
+  double max_mul = 0, max_bias = 0;
+  for (size_t i = 0; i < mul.size(); ++i) {
+    fast.mul[i] = static_cast<float>(mul[i] / s);
+    fast.bias[i] = static_cast<float>(bias[i] / s);
+    max_mul = std::max(max_mul, std::fabs(mul[i] / s));
+    max_bias = std::max(max_bias, std::fabs(bias[i] / s));
+    // A subnormal factor has fewer bits than the bound counts on.
+    if (mul[i] != 0 && std::fabs(fast.mul[i]) < 1e-30f) return fast;
+  }
+  const double residual = 128.0 * residual_scale / s;
+  const double tie_distance = std::ldexp(1200.0 + 4 * max_bias + 8 * residual, -24);
+  const bool fits = max_acc * max_mul + max_bias + residual < 1e9;  // in int32, after conversion
+  if (fits && tie_distance < 0.1) fast.limit = static_cast<float>(0.5 - tie_distance);
+  return fast;
+}
+
 int64_t PackedChannel(int vectors, int vector, int lane) {
   return 4 * vectors * (lane / 4) + 4 * vector + lane % 4;
 }
 
 PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, int64_t out_c, int64_t in_c,
-                    int64_t taps) {
+                    int64_t taps, float y_scale, float residual_scale) {
   PackedConv packed;
   packed.taps = taps;
   packed.steps = (in_c + 3) / 4;
@@ -74,11 +98,12 @@ PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, 
       }
     }
   }
+  packed.fast = MakeFastScale(packed.mul, packed.bias, 128.0 * 127.0 * in_c * taps, y_scale, residual_scale);
   return packed;
 }
 
 PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const float* bias, int64_t channels,
-                              int64_t taps) {
+                              int64_t taps, float y_scale) {
   PackedDepthwise packed;
   packed.groups = (channels + 15) / 16;
   packed.quads = (taps + 3) / 4;
@@ -107,6 +132,7 @@ PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const flo
       packed.bias[to] = bias ? bias[c] : 0.0f;
     }
   }
+  packed.fast = MakeFastScale(packed.mul, packed.bias, 128.0 * 127.0 * taps, y_scale, 0.0f);
   return packed;
 }
 
