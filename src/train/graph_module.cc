@@ -10,7 +10,9 @@
 #include "ir/op_def.h"
 #include "quant/observer.h"
 #include "quant/quantize.h"
+#include "train/kernels/normalize.h"
 #include "train/kernels/op_call.h"
+#include "train/step_plan.h"
 #include "train/tensor_bridge.h"
 
 namespace octet::train {
@@ -67,16 +69,6 @@ std::string Scope(const ir::Node& node, size_t input, const ir::Value& weight) {
   return "other";
 }
 
-enum class StepKind { kKernel, kFakeQuantize, kAlias };
-
-struct Step {
-  NodeId node = kNoNode;
-  StepKind kind = StepKind::kKernel;
-  OpKernel kernel = nullptr;
-  std::vector<ValueId> outputs;  // where results go: the node's outputs, or the DequantizeLinear outputs of a pair
-  std::vector<ValueId> release;  // values that nobody needs after this step
-};
-
 }  // namespace
 
 struct GraphModule::Impl {
@@ -93,18 +85,21 @@ struct GraphModule::Impl {
   std::vector<at::Tensor> constants;                // by ValueId; undefined where the value is no constant
   std::set<ValueId> written_back;                   // constants that training changes
   std::map<NodeId, quant::MovingAverage> averages;  // by QuantizeLinear node
-  std::vector<Step> fused_steps;                    // quantized pairs in one step
-  std::vector<Step> plain_steps;                    // one step a node: for hooks and for reading codes
-  std::set<ValueId> hidden;                         // codes that fused_steps never make
+  std::vector<OpKernel> kernels;                    // by NodeId
+  StepPlan fused;                                   // for speed
+  StepPlan plain;                                   // one step a node: for hooks and for reading codes
 
   void LoadConstants();
   void FindParameters();
   void FindObservers();
-  std::vector<Step> Plan(bool fuse) const;
-  bool IsFusablePair(const ir::Node& node) const;
+  void FindKernels();
 
+  bool Observes(const ir::Node& quantize) const;
+  float ScaleForRange(NodeId id, float amax);
   at::Tensor UpdatedScale(NodeId id, const ir::Node& node, const at::Tensor& x);
-  std::vector<at::Tensor> FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x);
+  at::Tensor FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x);
+  at::Tensor RunNormalization(const Step& step, const std::vector<at::Tensor>& args);
+  std::vector<at::Tensor> RunStep(const Step& step, std::vector<at::Tensor> args);
   std::vector<at::Tensor> Run(const std::vector<at::Tensor>& inputs, const std::vector<ValueId>& wanted,
                               const Hook& hook);
   std::vector<ValueId> FindWanted(const std::vector<std::string>& names) const;
@@ -177,84 +172,86 @@ void GraphModule::Impl::FindObservers() {
   }
 }
 
-// A symmetric s8 QuantizeLinear whose codes are read by nothing but DequantizeLinear nodes with the same scale.
-bool GraphModule::Impl::IsFusablePair(const ir::Node& node) const {
-  if (node.op != "QuantizeLinear" || graph.is_output(node.output())) return false;
-  const ValueId zero = node.input(2);
-  if (zero == kNoValue || !graph.value(zero).is_constant() || graph.value(zero).type.dtype != DType::kS8) return false;
-  for (const double z : graph.value(zero).constant.ToVector<double>()) {
-    if (z != 0) return false;
-  }
-  const std::vector<NodeId>& readers = graph.value(node.output()).consumers;
-  for (const NodeId reader : readers) {
-    const ir::Node& dq = graph.node(reader);
-    if (dq.op != "DequantizeLinear" || dq.input(1) != node.input(1)) return false;
-    if (dq.attr_int("axis", 1) != node.attr_int("axis", 1)) return false;
-  }
-  return !readers.empty();
-}
-
-std::vector<Step> GraphModule::Impl::Plan(bool fuse) const {
-  std::vector<Step> steps;
-  std::set<NodeId> done;
+void GraphModule::Impl::FindKernels() {
   for (const NodeId id : graph.Order()) {
     const ir::Node& node = graph.node(id);
-    if (done.count(id) != 0) continue;
-    Step step;
-    step.node = id;
-    step.outputs = node.outputs;
-    if (fuse && IsFusablePair(node)) {
-      step.kind = StepKind::kFakeQuantize;
-      step.outputs.clear();
-      for (const NodeId reader : graph.value(node.output()).consumers) {
-        if (!done.insert(reader).second) continue;
-        step.outputs.push_back(graph.node(reader).output());
-      }
-    } else {
-      step.kernel = FindKernel(node.op);
-      OCTET_REQUIRE(step.kernel != nullptr, "node '{}': operator {} cannot run in training", node.name, node.op);
-    }
-    steps.push_back(std::move(step));
+    if (static_cast<size_t>(id) >= kernels.size()) kernels.resize(id + 1, nullptr);
+    kernels[id] = FindKernel(node.op);
+    OCTET_REQUIRE(kernels[id] != nullptr, "node '{}': operator {} cannot run in training", node.name, node.op);
   }
-  // A value dies after the last step that reads it.
-  std::set<ValueId> needed;
-  for (size_t s = steps.size(); s-- > 0;) {
-    std::set<ValueId> reads(graph.node(steps[s].node).inputs.begin(), graph.node(steps[s].node).inputs.end());
-    for (const ValueId out : steps[s].outputs) reads.insert(out);
-    for (const ValueId id : reads) {
-      if (id != kNoValue && !graph.value(id).is_constant() && needed.insert(id).second) steps[s].release.push_back(id);
-    }
+}
+
+// Whether the moving average of this QuantizeLinear takes in the current batch.
+bool GraphModule::Impl::Observes(const ir::Node& quantize) const {
+  return training && !observers_frozen && quantize.attr_string("observer", "") == "moving_average";
+}
+
+// The scale to quantize with, when the batch's largest magnitude is `amax`.
+float GraphModule::Impl::ScaleForRange(NodeId id, float amax) {
+  const ir::Node& node = graph.node(id);
+  at::Tensor& scale = constants[node.input(1)];
+  if (Observes(node)) {
+    const at::NoGradGuard no_grad;
+    quant::MovingAverage& average = averages.at(id);
+    average.Add(amax);
+    scale.fill_(quant::ScaleOfAmax(static_cast<float>(average.value())));
   }
-  return steps;
+  return scale.item<float>();
 }
 
 at::Tensor GraphModule::Impl::UpdatedScale(NodeId id, const ir::Node& node, const at::Tensor& x) {
   at::Tensor& scale = constants[node.input(1)];
-  const std::string observer = node.attr_string("observer", "");
-  const at::NoGradGuard no_grad;
-  if (observer == "max_abs") {
+  if (node.attr_string("observer", "") == "max_abs") {
+    const at::NoGradGuard no_grad;
     // A channel of zeros has no range of its own: quant::ScaleOfAmax.
     at::Tensor amax =
         scale.numel() == 1 ? at::full({1}, AmaxOfTensor(x), x.options()) : AmaxOfChannels(x, node.attr_int("axis", 1));
     amax = at::where(amax < quant::kMinAmax, at::ones_like(amax), amax);
     scale.copy_(at::div(amax, at::full({}, quant::kMaxCode, amax.options())).reshape(scale.sizes()));
-  } else if (observer == "moving_average" && training && !observers_frozen) {
-    quant::MovingAverage& average = averages.at(id);
-    average.Add(AmaxOfTensor(x));
-    scale.fill_(quant::ScaleOfAmax(static_cast<float>(average.value())));
+  } else if (Observes(node)) {
+    ScaleForRange(id, AmaxOfTensor(x));
   }
   return scale;
 }
 
-std::vector<at::Tensor> GraphModule::Impl::FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x) {
+at::Tensor GraphModule::Impl::FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x) {
   const at::Tensor scale = UpdatedScale(id, node, x);
-  const CodeRange range = RangeOf(node);
-  if (scale.numel() == 1 && node.attr_string("observer", "") != "max_abs") {
-    return {FakeQuantizeTensor(x, scale.item<float>(), range)};
-  }
+  if (scale.numel() == 1) return FakeQuantizeTensor(x, scale.item<float>(), RangeOf(node));
   const bool own_range = node.attr_string("observer", "") == "max_abs";
-  if (scale.numel() == 1) return {FakeQuantizeTensor(x, scale.item<float>(), range)};
-  return {FakeQuantizeChannels(x, scale, node.attr_int("axis", 1), range, own_range)};
+  return FakeQuantizeChannels(x, scale, node.attr_int("axis", 1), RangeOf(node), own_range);
+}
+
+at::Tensor GraphModule::Impl::RunNormalization(const Step& step, const std::vector<at::Tensor>& args) {
+  const ir::Node& node = graph.node(step.node);
+  NormalizeOptions options;
+  options.batch_statistics = training && !batch_norm_frozen;
+  options.momentum = node.attr_float("momentum", 0.9f);
+  options.epsilon = node.attr_float("epsilon", 1e-5f);
+  options.low = step.low;
+  options.high = step.high;
+  if (step.quantize != kNoNode) {
+    options.codes = RangeOf(graph.node(step.quantize));
+    options.scale_needs_range = Observes(graph.node(step.quantize));
+    options.scale = [&](float amax) { return ScaleForRange(step.quantize, amax); };
+  }
+  const at::Tensor x = args[0].contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor residual =
+      args.size() > 5 ? args[5].contiguous(at::MemoryFormat::ChannelsLast) : at::empty({0}, x.options());
+  return Normalize(x, args[1], args[2], args[3], args[4], residual, options);
+}
+
+std::vector<at::Tensor> GraphModule::Impl::RunStep(const Step& step, std::vector<at::Tensor> args) {
+  const ir::Node& node = graph.node(step.node);
+  if (step.kind == Step::kQuantizedPair) {
+    return std::vector<at::Tensor>(step.outputs.size(), FakeQuantize(step.node, node, args[0]));
+  }
+  if (step.kind == Step::kNormalization) {
+    return std::vector<at::Tensor>(step.outputs.size(), RunNormalization(step, args));
+  }
+  if (node.op == "QuantizeLinear") UpdatedScale(step.node, node, args[0]);
+  const uint64_t key = Mix(random_key ^ Mix(static_cast<uint64_t>(step.node)));
+  OpCall call{graph, node, std::move(args), training, training && !batch_norm_frozen, key};
+  return kernels[step.node](call);
 }
 
 std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& inputs,
@@ -272,41 +269,26 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
     put(graph.inputs()[i], ChannelsLast(t));
   }
   std::vector<bool> keep(constants.size(), false);
-  bool wants_codes = false;
+  bool wants_hidden = false;
   for (const ValueId id : wanted) {
     keep[id] = true;
-    wants_codes = wants_codes || hidden.count(id) != 0;
+    wants_hidden = wants_hidden || fused.hidden.count(id) != 0;
   }
-  const std::vector<Step>& steps = hook || wants_codes ? plain_steps : fused_steps;
-  for (const Step& step : steps) {
+  for (const Step& step : hook || wants_hidden ? plain.steps : fused.steps) {
     const ir::Node& node = graph.node(step.node);
     std::vector<at::Tensor> results;
-    {
-      std::vector<at::Tensor> args;
-      args.reserve(node.inputs.size());
-      for (const ValueId in : node.inputs) {
-        args.push_back(in == kNoValue ? at::Tensor() : constants[in].defined() ? constants[in] : live[in]);
-      }
-      try {
-        if (step.kind == StepKind::kFakeQuantize) {
-          results = FakeQuantize(step.node, node, args[0]);
-        } else {
-          if (node.op == "QuantizeLinear") UpdatedScale(step.node, node, args[0]);
-          OpCall call{graph,
-                      node,
-                      std::move(args),
-                      training,
-                      training && !batch_norm_frozen,
-                      Mix(random_key ^ Mix(static_cast<uint64_t>(step.node)))};
-          results = step.kernel(call);
-        }
-      } catch (const c10::Error& e) {
-        OCTET_FAIL("node '{}' ({}): {}", node.name, node.op, e.what_without_backtrace());
-      }
+    std::vector<at::Tensor> args;
+    args.reserve(step.inputs.size());
+    for (const ValueId in : step.inputs) {
+      args.push_back(in == kNoValue ? at::Tensor() : constants[in].defined() ? constants[in] : live[in]);
+    }
+    try {
+      results = RunStep(step, std::move(args));
+    } catch (const c10::Error& e) {
+      OCTET_FAIL("node '{}' ({}): {}", node.name, node.op, e.what_without_backtrace());
     }
     for (size_t i = 0; i < step.outputs.size(); ++i) {
-      if (step.outputs[i] == kNoValue) continue;
-      put(step.outputs[i], step.kind == StepKind::kFakeQuantize ? results[0] : results.at(i));
+      if (step.outputs[i] != kNoValue) put(step.outputs[i], results.at(i));
     }
     results.clear();
     for (const ValueId id : step.release) {
@@ -346,11 +328,9 @@ GraphModule::GraphModule(const ir::Graph& graph, const std::string& device) : im
   impl_->LoadConstants();
   impl_->FindParameters();
   impl_->FindObservers();
-  impl_->fused_steps = impl_->Plan(true);
-  impl_->plain_steps = impl_->Plan(false);
-  for (const ir::NodeId id : graph.Order()) {
-    if (impl_->IsFusablePair(graph.node(id))) impl_->hidden.insert(graph.node(id).output());
-  }
+  impl_->FindKernels();
+  impl_->plain = PlanSteps(graph, false, false);
+  impl_->fused = PlanSteps(graph, true, impl_->device.is_cpu());
 }
 
 GraphModule::~GraphModule() = default;

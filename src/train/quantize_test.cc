@@ -127,6 +127,64 @@ TEST(Observer, WeightScalesFollowTheWeights) {
             1e-5);
 }
 
+// Batch norm, residual, activation and quantization as one step, against the same nodes one by one: an Identity
+// between them keeps the executor from joining them.
+TEST(FusedNormalization, EqualsItsPartsForwardAndBackward) {
+  const std::string head = R"(graph "g" {
+  input %x: f32[4,20,7,6]
+  input %r: f32[4,20,7,6]
+  const %bn.scale: f32[20] = blob
+  const %bn.bias: f32[20] = blob
+  const %bn.mean: f32[20] = blob
+  const %bn.var: f32[20] = blob
+  const %lo: f32[] = [0]
+  const %hi: f32[] = [1.5]
+  const %s: f32[] = [0.01]
+  const %z: s8[] = [0]
+  %bn: f32[4,20,7,6] = BatchNormalization(%x, %bn.scale, %bn.bias, %bn.mean, %bn.var) "bn"
+)";
+  const char* const kBodies[] = {
+      "%c: f32[4,20,7,6] = Relu(%bn) \"c\"\n%y: f32[4,20,7,6] = Mul(%c, %r) \"y\"\n",
+      "%a: f32[4,20,7,6] = Add(%bn, %r) \"a\"\n%y: f32[4,20,7,6] = Clip(%a, %lo, %hi) \"y\"\n",
+      "%a: f32[4,20,7,6] = Add(%r, %bn) \"a\"\n%y: f32[4,20,7,6] = Mul(%a, %a) \"y\"\n",
+      "%c: f32[4,20,7,6] = Clip(%bn, %lo, %hi) \"c\"\n"
+      "%q: s8[4,20,7,6] = QuantizeLinear(%c, %s, %z) {observer=\"moving_average\"} \"q\"\n"
+      "%d: f32[4,20,7,6] = DequantizeLinear(%q, %s, %z) \"d\"\n%y: f32[4,20,7,6] = Mul(%d, %r) \"y\"\n",
+      "%a: f32[4,20,7,6] = Add(%bn, %r) \"a\"\n%c: f32[4,20,7,6] = Relu(%a) \"c\"\n"
+      "%q: s8[4,20,7,6] = QuantizeLinear(%c, %s, %z) {observer=\"moving_average\"} \"q\"\n"
+      "%y: f32[4,20,7,6] = DequantizeLinear(%q, %s, %z) \"y\"\n",
+      "%q: s8[4,20,7,6] = QuantizeLinear(%bn, %s, %z) \"q\"\n"
+      "%y: f32[4,20,7,6] = DequantizeLinear(%q, %s, %z) \"y\"\n"};
+  for (const std::string body : kBodies) {
+    std::string apart = body;
+    for (size_t at = 0; (at = apart.find("%bn", at)) != std::string::npos; at += 3) apart.replace(at, 3, "%i_");
+    apart = "%i_: f32[4,20,7,6] = Identity(%bn) \"i\"\n" + apart;
+    const ir::Graph joined_graph = MakeGraph(head + body + "output %y\n}");
+    GraphModule joined(joined_graph), parts(MakeGraph(head + apart + "output %y\n}"));
+    const std::map<std::string, Tensor> feeds = {{"x", RandomTensor({4, 20, 7, 6}, 3, -2.0f, 3.0f)},
+                                                 {"r", RandomTensor({4, 20, 7, 6}, 4)}};
+    const Tensor seed = RandomTensor({4, 20, 7, 6}, 5);
+    for (const bool training : {true, false}) {
+      joined.SetTraining(training);
+      parts.SetTraining(training);
+      Tensor y, expected;
+      const auto grads = joined.Gradients(feeds, "y", seed, &y);
+      const auto wanted = parts.Gradients(feeds, "y", seed, &expected);
+      // One code of difference where rounding falls the other way.
+      EXPECT_LE(LargestDifference(y, expected), body.find("Quantize") == std::string::npos ? 1e-5 : 0.031) << body;
+      for (const auto& [name, grad] : wanted) {
+        const double tolerance = name == "x" || name == "r" ? 2e-4 : 4e-3;
+        EXPECT_LE(LargestDifference(grads.at(name), grad), tolerance) << name << " of " << body << training;
+      }
+    }
+    for (const char* name : {"bn.mean", "bn.var", "s"}) {
+      const ir::Graph a = joined.WriteBack(), b = parts.WriteBack();
+      if (a.Find(name) == ir::kNoValue) continue;
+      EXPECT_LE(LargestDifference(a.value(a.Find(name)).constant, b.value(b.Find(name)).constant), 1e-5) << name;
+    }
+  }
+}
+
 struct Lowered {
   const char* name;
   const char* body;

@@ -1,0 +1,35 @@
+// The order in which GraphModule runs a graph, and which nodes it runs as one step:
+//   quantized pair   QuantizeLinear -> DequantizeLinear
+//   normalization    BatchNormalization [-> Add] [-> Relu or Clip] [-> quantized pair]   (each read by nothing else)
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace octet::train {
+
+struct Step {
+  enum Kind { kNode, kQuantizedPair, kNormalization };
+  Kind kind = kNode;
+  ir::NodeId node = ir::kNoNode;  // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
+
+  // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
+  ir::ValueId residual = ir::kNoValue;
+  ir::NodeId quantize = ir::kNoNode;
+  float low = 0, high = 0;  // of the activation; infinite without one
+
+  std::vector<ir::ValueId> inputs;   // what the step reads
+  std::vector<ir::ValueId> outputs;  // what it makes: of a pair one value for every DequantizeLinear, all the same
+  std::vector<ir::ValueId> release;  // values that nobody reads after this step
+};
+
+struct StepPlan {
+  std::vector<Step> steps;
+  std::set<ir::ValueId> hidden;  // values inside fused steps, which are never made
+};
+
+StepPlan PlanSteps(const ir::Graph& graph, bool fuse_pairs, bool fuse_normalizations);
+
+}  // namespace octet::train
