@@ -4,12 +4,26 @@
 
 #include <immintrin.h>
 
+#include <utility>
+
 #include "engine/kernels/kernels.h"
 
 namespace octet::engine::avx512 {
 
 // Everything in the anonymous namespace: a copy compiled with AVX-512 flags must never be picked for another file.
 namespace {
+
+// f(0), f(1), ... f(N - 1) with constants as arguments. Loops over arrays of vectors are written with it: the compiler
+// then sees only constant indices and keeps the arrays in registers.
+template <typename F, int... I>
+inline __attribute__((always_inline)) void UnrollImpl(F&& f, std::integer_sequence<int, I...>) {
+  (f(std::integral_constant<int, I>{}), ...);
+}
+template <int N, typename F>
+inline __attribute__((always_inline)) void Unroll(F&& f) {
+  UnrollImpl(f, std::make_integer_sequence<int, N>{});
+}
+#define OCTET_UNROLLED(index) [&](auto index) __attribute__((always_inline))
 
 struct Epilogue {
   __m512 inverse;
@@ -37,7 +51,7 @@ struct Epilogue {
 template <int NV>
 inline __attribute__((always_inline)) __m512i RoundPack(const __m512 (&t)[NV], const Epilogue& e) {
   __m512i q[NV];
-  for (int a = 0; a < NV; ++a) q[a] = _mm512_cvtps_epi32(t[a]);
+  Unroll<NV>(OCTET_UNROLLED(a) { q[a] = _mm512_cvtps_epi32(t[a]); });
   __m512i bytes;
   if constexpr (NV == 4) {
     bytes = _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
@@ -55,16 +69,16 @@ template <int NV>
 inline __attribute__((always_inline)) __m512i QuantizePack(const __m512 (&y)[NV], const Epilogue& e) {
   __m512 t[NV];
   __m512 worst = _mm512_setzero_ps();
-  for (int a = 0; a < NV; ++a) {
+  Unroll<NV>(OCTET_UNROLLED(a) {
     t[a] = _mm512_mul_ps(y[a], e.inverse);
     worst = _mm512_range_ps(worst, _mm512_reduce_ps(t[a], 8), 0xb);  // max of magnitudes; reduce: t - rne(t)
-  }
+  });
   if (__builtin_expect(_mm512_cmp_ps_mask(worst, e.limit, _CMP_GT_OQ) != 0, 0)) {
-    for (int a = 0; a < NV; ++a) t[a] = _mm512_div_ps(y[a], e.scale);
+    Unroll<NV>(OCTET_UNROLLED(a) { t[a] = _mm512_div_ps(y[a], e.scale); });
   }
   // Above 2^31 the conversion would give INT_MIN; below -2^31 INT_MIN is right.
   const __m512 top = _mm512_set1_ps(127.0f);
-  for (int a = 0; a < NV; ++a) t[a] = _mm512_min_ps(t[a], top);
+  Unroll<NV>(OCTET_UNROLLED(a) { t[a] = _mm512_min_ps(t[a], top); });
   return RoundPack<NV>(t, e);
 }
 
@@ -89,7 +103,7 @@ inline __attribute__((always_inline)) void LoadUnpack(const uint8_t* from, __m51
   } else {
     codes[0] = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
-  for (int a = 0; a < NV; ++a) codes[a] = _mm512_sub_epi32(codes[a], offset);
+  Unroll<NV>(OCTET_UNROLLED(a) { codes[a] = _mm512_sub_epi32(codes[a], offset); });
 }
 
 template <int NV>
@@ -107,16 +121,16 @@ inline __attribute__((always_inline)) void StoreBytes(uint8_t* to, __m512i bytes
 template <int NV>
 inline __attribute__((always_inline)) void DefinedResult(const __m512i* acc, const float* mul, const float* bias,
                                                          const uint8_t* residual, const Epilogue& e, __m512 (&y)[NV]) {
-  for (int a = 0; a < NV; ++a) {
+  Unroll<NV>(OCTET_UNROLLED(a) {
     y[a] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(mul + a * 16));
     y[a] = _mm512_add_ps(y[a], _mm512_loadu_ps(bias + a * 16));
-  }
+  });
   if (residual) {
     __m512i codes[NV];
     LoadUnpack<NV>(residual, codes);
-    for (int a = 0; a < NV; ++a) {
+    Unroll<NV>(OCTET_UNROLLED(a) {
       y[a] = _mm512_add_ps(y[a], _mm512_mul_ps(_mm512_cvtepi32_ps(codes[a]), e.residual_scale));
-    }
+    });
   }
 }
 
@@ -137,19 +151,19 @@ inline __attribute__((always_inline)) __m512i Codes(const __m512i (&acc)[NV], co
                                                     const uint8_t* residual, const Epilogue& e) {
   __m512 t[NV];
   __m512 worst = _mm512_setzero_ps();
-  for (int a = 0; a < NV; ++a) {
+  Unroll<NV>(OCTET_UNROLLED(a) {
     t[a] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[a]), _mm512_loadu_ps(fast_mul + a * 16),
                            _mm512_loadu_ps(fast_bias + a * 16));
-  }
+  });
   if (residual) {
     __m512i codes[NV];
     LoadUnpack<NV>(residual, codes);
-    for (int a = 0; a < NV; ++a) t[a] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(codes[a]), e.fast_residual, t[a]);
+    Unroll<NV>(OCTET_UNROLLED(a) { t[a] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(codes[a]), e.fast_residual, t[a]); });
   }
-  for (int a = 0; a < NV; ++a) worst = _mm512_range_ps(worst, _mm512_reduce_ps(t[a], 8), 0xb);
+  Unroll<NV>(OCTET_UNROLLED(a) { worst = _mm512_range_ps(worst, _mm512_reduce_ps(t[a], 8), 0xb); });
   if (__builtin_expect(_mm512_cmp_ps_mask(worst, e.fast_limit, _CMP_GT_OQ) != 0, 0)) {
     __m512i copy[NV];
-    for (int a = 0; a < NV; ++a) copy[a] = acc[a];
+    Unroll<NV>(OCTET_UNROLLED(a) { copy[a] = acc[a]; });
     return DefinedCodes<NV>(copy, mul, bias, residual, e);
   }
   return RoundPack<NV>(t, e);

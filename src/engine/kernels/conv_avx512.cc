@@ -53,45 +53,46 @@ template <int MR, int NV>
 __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedConv::Block& block,
                                            const Epilogue& epilogue, const Tile& tile) {
   const PackedConv& packed = *args.packed;
-  __m512i acc[MR][NV];
-  for (int a = 0; a < NV; ++a) {
+  __m512i acc[MR * NV];
+  Unroll<NV>(OCTET_UNROLLED(a) {
     const __m512i init = _mm512_loadu_si512(packed.init.data() + block.params + a * 16);
-    for (int i = 0; i < MR; ++i) acc[i][a] = init;
-  }
+    Unroll<MR>(OCTET_UNROLLED(i) { acc[i * NV + a] = init; });
+  });
   const int8_t* w = packed.weights.data() + block.weights;
   const int64_t bytes = args.run_steps * 4;
   const int8_t* soon = tile.soon;
+  const int64_t soon_stride = tile.soon_stride;
   for (int64_t r = 0; r < args.runs; ++r) {
     const uint8_t* x[MR];
-    for (int i = 0; i < MR; ++i) x[i] = tile.in[i] + args.offsets[r];
+    Unroll<MR>(OCTET_UNROLLED(i) { x[i] = tile.in[i] + args.offsets[r]; });
     for (int64_t k = 0; k < bytes; k += 4) {
       __m512i weights[NV];
-      for (int a = 0; a < NV; ++a) weights[a] = _mm512_loadu_si512(w + a * 64);
+      Unroll<NV>(OCTET_UNROLLED(a) { weights[a] = _mm512_loadu_si512(w + a * 64); });
       w += NV * 64;
       _mm_prefetch(soon, _MM_HINT_T1);
-      soon += tile.soon_stride;
-      for (int i = 0; i < MR; ++i) {
+      soon += soon_stride;
+      Unroll<MR>(OCTET_UNROLLED(i) {
         const __m512i v = _mm512_set1_epi32(Load4(x[i] + k));
-        for (int a = 0; a < NV; ++a) acc[i][a] = _mm512_dpbusd_epi32(acc[i][a], v, weights[a]);
-      }
+        Unroll<NV>(OCTET_UNROLLED(a) { acc[i * NV + a] = _mm512_dpbusd_epi32(acc[i * NV + a], v, weights[a]); });
+      });
     }
   }
   const float* mul = packed.mul.data() + block.params;
   const float* bias = packed.bias.data() + block.params;
   const float* fast_mul = packed.fast.mul.data() + block.params;
   const float* fast_bias = packed.fast.bias.data() + block.params;
-#pragma GCC unroll 8  // keeps the accumulators in registers
-  for (int i = 0; i < MR; ++i) {
+  Unroll<MR>(OCTET_UNROLLED(i) {
+    __m512i sums[NV];
+    Unroll<NV>(OCTET_UNROLLED(a) { sums[a] = acc[i * NV + a]; });
     const uint8_t* residual = args.residual.data ? tile.residual[i] + block.channel : nullptr;
     if (args.out.data) {
-      StoreBytes<NV>(tile.out[i] + block.channel,
-                     Codes<NV>(acc[i], mul, bias, fast_mul, fast_bias, residual, epilogue));
+      StoreBytes<NV>(tile.out[i] + block.channel, Codes<NV>(sums, mul, bias, fast_mul, fast_bias, residual, epilogue));
     } else {
       __m512i copy[NV];
-      for (int a = 0; a < NV; ++a) copy[a] = acc[i][a];
+      Unroll<NV>(OCTET_UNROLLED(a) { copy[a] = sums[a]; });
       StoreF32<NV>(args, block, copy, residual, epilogue, tile.out_f32[i]);
     }
-  }
+  });
 }
 
 template <int NV>
