@@ -1,0 +1,297 @@
+// The `octet` and `octet-run` programs as a user runs them: the whole line on a small drawn data set, kill and resume, and every bad
+// input with its message and exit code.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "ir/model_file.h"
+
+namespace octet {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output;  // stdout and stderr
+};
+
+Outcome Shell(const std::string& command) {
+  Outcome o;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  size_t n = 0;
+  while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) o.output.append(buffer, n);
+  const int status = pclose(pipe);
+  o.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return o;
+}
+
+std::string Octet(const std::string& arguments) { return std::string(OCTET_BIN_DIR) + "/octet " + arguments; }
+
+class E2e : public testing::Test {
+ protected:
+  // One data set and one trained line for all tests of this program.
+  static void SetUpTestSuite() {
+    root_ = testing::TempDir() + "octet_e2e_" + std::to_string(::getpid());
+    fs::remove_all(root_);
+    const Outcome o = Shell(Octet("dataset synth -o " + root_ + "/data --classes 3 --train 32 --val 20 --size 32"));
+    ASSERT_EQ(o.exit_code, 0) << o.output;
+    WriteFileAtomic(Spec(), R"(results_dir: )" + root_ + R"(/results
+dataset:
+  train_dataset_path: )" + root_ + R"(/data/train
+  val_dataset_path: )" + root_ + R"(/data/val
+  num_classes: 3
+  preprocess_mode: torch
+model:
+  backbone: resnet_10
+  input_width: 32
+  input_height: 32
+train:
+  num_epochs: 2
+  batch_size_per_gpu: 16
+  validation_interval: 1
+  n_workers: 2
+  optim_config: {optimizer: sgd, momentum: 0.9, decay: 0.0}
+  lr_config: {learning_rate: 0.01}
+evaluate:
+  dataset_path: )" + root_ + R"(/data/val
+)");
+  }
+  static void TearDownTestSuite() { fs::remove_all(root_); }
+
+  static std::string Spec() { return root_ + "/spec.yaml"; }
+  static std::string Path(const std::string& name) { return root_ + "/" + name; }
+  static Outcome Run(const std::string& command, const std::string& overrides = "") {
+    return Shell(Octet("classification " + command + " -e " + Spec() + " " + overrides));
+  }
+  static std::string MustRun(const std::string& command, const std::string& overrides = "") {
+    const Outcome o = Run(command, overrides);
+    EXPECT_EQ(o.exit_code, 0) << command << " " << overrides << "\n" << o.output;
+    return o.output;
+  }
+  static nlohmann::json Results(const std::string& folder) {
+    return nlohmann::json::parse(ReadFile(folder + "/results.json"));
+  }
+  // Fails with exit code 1 and one "error: " line that holds `message`; nothing else is claimed.
+  static void ExpectUserError(const Outcome& o, const std::string& message) {
+    EXPECT_EQ(o.exit_code, 1) << o.output;
+    EXPECT_THAT(o.output, HasSubstr(message));
+    EXPECT_THAT(o.output, HasSubstr("error: "));
+  }
+  static std::string root_;
+};
+std::string E2e::root_;
+
+TEST_F(E2e, TheWholeLine) {
+  MustRun("train");
+  const std::string fp32 = Path("results/train/resnet_10_002.octet");
+  ASSERT_TRUE(FileExists(fp32));
+  EXPECT_EQ(ReadFile(Path("results/train/classmap.json")).find("{"), 0U);
+  const std::string status = ReadFile(Path("results/train/status.json"));
+  EXPECT_THAT(status, HasSubstr("\"status\":\"STARTED\""));
+  EXPECT_THAT(status, HasSubstr("\"status\":\"SUCCESS\""));
+  EXPECT_THAT(status, HasSubstr("\"max_epoch\":2"));
+
+  // TAO's two spellings of the switch are the same.
+  const std::string log = MustRun("train", "results_dir=" + Path("qat") + " training_config.enable_qat=true train.checkpoint=" + fp32 + " train.num_epochs=1");
+  EXPECT_THAT(log, HasSubstr("QAT: 14 activation and 12 weight quantizers, recipe fused"));
+  const std::string qat = Path("qat/train/resnet_10_001.octet");
+
+  const std::string exported = MustRun("export", "results_dir=" + Path("qat") + " export.checkpoint=" + qat);
+  EXPECT_THAT(exported, HasSubstr("scales: QAT wrote 15, post-training calibration of the same network writes"));
+  const nlohmann::json scales = Results(Path("qat/export"))["metrics"];
+  EXPECT_LT(scales["scales_qat"], scales["scales_ptq"]);
+
+  // Three sources, one network: the plan's lowered graph is the same, constant for constant.
+  MustRun("build", "results_dir=" + Path("from_octet") + " gen_trt_engine.onnx_file=" + qat);
+  MustRun("build", "results_dir=" + Path("from_qdq") + " build.onnx_file=" + Path("qat/export/qdq.onnx"));
+  const std::string from_cache =
+      Octet("classification gen_trt_engine -e " + Spec() + " results_dir=" + Path("from_cache") + " gen_trt_engine.onnx_file=" +
+            Path("qat/export/fp32.onnx") + " gen_trt_engine.tensorrt.calibration.cal_cache_file=" + Path("qat/export/calib.cache") +
+            " gen_trt_engine.tensorrt.data_type=int8");
+  ASSERT_EQ(Shell(from_cache).exit_code, 0);
+  std::string accuracies;
+  for (const char* source : {"from_octet", "from_qdq", "from_cache"}) {
+    MustRun("evaluate", std::string("results_dir=") + Path(source) + " evaluate.trt_engine=" + Path(source) + "/build/model.plan");
+    const nlohmann::json metrics = Results(Path(source) + "/evaluate")["metrics"];
+    accuracies += metrics["top_1_accuracy"].dump() + "/" + metrics["loss"].dump() + " ";
+    EXPECT_EQ(metrics["images"], 60);
+    EXPECT_THAT(metrics["runs_as"].get<std::string>(), HasSubstr("INT8, engine"));
+  }
+  const auto parts = Split(accuracies, ' ');
+  EXPECT_EQ(parts[0], parts[1]);
+  EXPECT_EQ(parts[0], parts[2]);
+  // What training said of the last epoch is what the engine measures.
+  EXPECT_EQ(Results(Path("qat/train"))["metrics"]["val_accuracy"], Results(Path("from_octet/evaluate"))["metrics"]["top_1_accuracy"]);
+
+  // PTQ: the FP32 network, calibrated at build.
+  MustRun("export", "export.checkpoint=" + fp32);
+  MustRun("build", "results_dir=" + Path("ptq") + " gen_trt_engine.onnx_file=" + Path("results/export/fp32.onnx") +
+                       " gen_trt_engine.tensorrt.calibration.cal_image_dir=" + Path("data/train") +
+                       " gen_trt_engine.tensorrt.calibration.cal_batch_size=8 gen_trt_engine.tensorrt.calibration.cal_batches=4");
+  EXPECT_TRUE(FileExists(Path("ptq/build/calib.cache")));
+  MustRun("evaluate", "evaluate.checkpoint=" + fp32);
+  MustRun("evaluate", "results_dir=" + Path("onnx") + " evaluate.checkpoint=" + Path("results/export/fp32.onnx"));
+  EXPECT_EQ(Results(Path("results/evaluate"))["metrics"]["top_1_accuracy"], Results(Path("onnx/evaluate"))["metrics"]["top_1_accuracy"]);
+
+  MustRun("inference", "inference.checkpoint=" + qat + " inference.image_dir=" + Path("data/val"));
+  const auto lines = Split(ReadFile(Path("results/inference/result.csv")), '\n');
+  EXPECT_EQ(lines.size(), 61U);
+  EXPECT_EQ(Split(lines[0], ',').size(), 3U);
+
+  for (const std::string& file : {qat, Path("qat/export/qdq.onnx"), Path("qat/export/calib.cache"), Path("from_octet/build/model.plan")}) {
+    const Outcome o = Shell(Octet("inspect " + file));
+    EXPECT_EQ(o.exit_code, 0) << o.output;
+    EXPECT_GT(o.output.size(), 100U);
+  }
+  EXPECT_THAT(Shell(Octet("inspect --graph " + qat)).output, HasSubstr("QuantizeLinear("));
+  const Outcome table = Shell(Octet("compare FP32=" + Path("results/evaluate") + " QAT=" + Path("from_octet/evaluate")));
+  EXPECT_THAT(table.output, HasSubstr("| FP32"));
+
+  const Outcome run = Shell(std::string(OCTET_BIN_DIR) + "/octet-run " + Path("from_octet/build/model.plan") + " " +
+                            Split(lines[0], ',')[0]);
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  const std::string ldd = Shell("ldd " OCTET_BIN_DIR "/octet-run").output;
+  EXPECT_THAT(ldd, testing::Not(HasSubstr("torch")));
+
+  // Damaged files: one line, exit code 1, and the error names the file.
+  for (const std::string& file : {qat, Path("from_octet/build/model.plan"), Path("results/export/fp32.onnx"), Path("qat/export/calib.cache")}) {
+    const std::string extension = fs::path(file).extension().string();
+    const std::string cut = Path("cut" + extension);
+    const std::string bytes = ReadFile(file);
+    WriteFileAtomic(cut, bytes.substr(0, bytes.size() - bytes.size() / 3 - 3));
+    ExpectUserError(Shell(Octet("inspect " + cut)), "cut" + extension);
+  }
+  ExpectUserError(Run("evaluate", "evaluate.trt_engine=" + Path("cut.plan")), "cut.plan");
+  ExpectUserError(Run("train", "train.checkpoint=" + fp32 + " model.backbone=resnet_18"), "holds the network 'resnet_10', but the spec asks for 'resnet_18'");
+  // A quantized checkpoint stays quantized without a flag.
+  EXPECT_THAT(MustRun("train", "results_dir=" + Path("goes_on") + " train.checkpoint=" + qat + " train.num_epochs=1"), HasSubstr("quantized already: QAT goes on"));
+}
+
+// The weights and the state of a finished run, for comparison.
+std::string Fingerprint(const std::string& path) {
+  ir::Model m = ir::ReadModel(path);
+  m.info.clear();
+  return ir::SerializeModel(m);
+}
+
+TEST_F(E2e, KilledTrainingResumesToTheSameWeights) {
+  const std::string common = " train.num_epochs=3 train.qat=true";
+  MustRun("train", "results_dir=" + Path("whole") + common);
+  // The same in a child that is killed in the middle of the second epoch.
+  const std::string results = Path("killed");
+  const std::string command = "exec " + Octet("classification train -e " + Spec() + " results_dir=" + results + common) + " >/dev/null 2>&1";
+  const pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  const std::string first = results + "/train/resnet_10_001.octet";
+  for (int i = 0; i < 1200 && !FileExists(first); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ASSERT_TRUE(FileExists(first));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the run ended before it was killed";
+  ASSERT_FALSE(FileExists(results + "/train/resnet_10_003.octet"));
+  const std::string log = MustRun("train", "results_dir=" + results + common + " train.resume=true");
+  EXPECT_THAT(log, HasSubstr("resumed from"));
+  EXPECT_EQ(Fingerprint(results + "/train/resnet_10_003.octet"), Fingerprint(Path("whole/train/resnet_10_003.octet")));
+}
+
+TEST_F(E2e, BadSpecs) {
+  ExpectUserError(Run("train", "train.num_epoch=3"), "train.num_epochs");
+  ExpectUserError(Run("train", "train.lr_config.learning_rate=-0.1"), "train.lr_config.learning_rate");
+  ExpectUserError(Run("train", "train.num_epochs=many"), "train.num_epochs");
+  ExpectUserError(Run("train", "model.backbone=resnet_81"), "resnet_81");
+  ExpectUserError(Run("train", "model.input_width=16 model.input_height=16"), "its total stride is 32");
+  ExpectUserError(Run("train", "dataset.num_classes=4"), "has 3 class folders; set it to 3");
+  ExpectUserError(Run("evaluate"), "evaluate.checkpoint");
+  ExpectUserError(Run("build", "gen_trt_engine.onnx_file=/no/such.onnx"), "/no/such.onnx");
+  ExpectUserError(Shell(Octet("classification train -e /no/such.yaml")), "/no/such.yaml");
+  WriteFileAtomic(Path("typo.yaml"), "results_dir: x\ntrain:\n  batch_size_per_gpuu: 4\n");
+  ExpectUserError(Shell(Octet("classification train -e " + Path("typo.yaml"))), "typo.yaml:3");
+  EXPECT_EQ(Shell(Octet("classification trian -e x")).exit_code, 2);
+  EXPECT_EQ(Shell(Octet("--version")).exit_code, 0);
+}
+
+TEST_F(E2e, BadData) {
+  const auto fresh = [](const std::string& name) {
+    fs::remove_all(Path(name));
+    fs::copy(Path("data"), Path(name), fs::copy_options::recursive);
+    return Path(name);
+  };
+  const auto train = [](const std::string& data, const std::string& more = "") {
+    return Run("train", "results_dir=" + data + "_out train.num_epochs=1 dataset.train_dataset_path=" + data + "/train dataset.val_dataset_path=" + data + "/val " + more);
+  };
+  const auto first_class = [](const std::string& data) {
+    std::vector<std::string> names;
+    for (const auto& e : fs::directory_iterator(data + "/train")) names.push_back(e.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names.at(0);
+  };
+  {
+    const std::string data = fresh("empty_class");
+    fs::create_directories(data + "/train/zebra");
+    ExpectUserError(train(data), "zebra");
+  }
+  {
+    const std::string data = fresh("one_class");
+    const std::string keep = first_class(data);
+    for (const char* part : {"/train", "/val"}) {
+      std::vector<fs::path> others;
+      for (const auto& e : fs::directory_iterator(data + part)) {
+        if (e.path().filename() != keep) others.push_back(e.path());
+      }
+      for (const auto& p : others) fs::remove_all(p);
+    }
+    ExpectUserError(train(data), keep);
+  }
+  {
+    const std::string data = fresh("differ");
+    fs::rename(data + "/val/" + first_class(data), data + "/val/other_name");
+    ExpectUserError(train(data), "other_name");
+  }
+  {
+    // Bad images: named, left out, counted; training goes on.
+    const std::string data = fresh("bad_images");
+    const std::string folder = data + "/train/" + first_class(data);
+    WriteFileAtomic(folder + "/text.jpg", "this is no picture");
+    const std::string bytes = ReadFile(fs::directory_iterator(folder)->path().string());
+    WriteFileAtomic(folder + "/cut.png", bytes.substr(0, bytes.size() / 2));
+    const Outcome o = train(data);
+    EXPECT_EQ(o.exit_code, 0) << o.output;
+    EXPECT_THAT(o.output, HasSubstr("text.jpg"));
+    EXPECT_THAT(o.output, HasSubstr("cut.png"));
+    EXPECT_EQ(Results(data + "_out/train")["metrics"]["train_images_skipped"], 2);
+  }
+}
+
+TEST_F(E2e, FullDiskKeepsTheOldModel) {
+  const std::string results = Path("full_disk");
+  MustRun("train", "results_dir=" + results + " train.num_epochs=1");
+  const std::string model = results + "/train/resnet_10_001.octet";
+  const std::string before = ReadFile(model);
+  // 1 MiB is the largest file that this shell's children may write; the model is larger.
+  const Outcome o = Shell("trap '' XFSZ; ulimit -f 1024; " +
+                          Octet("classification train -e " + Spec() + " results_dir=" + results + " train.num_epochs=1 train.random_seed=7"));
+  ExpectUserError(o, "cannot write");
+  EXPECT_EQ(ReadFile(model), before);
+}
+
+}  // namespace
+}  // namespace octet
