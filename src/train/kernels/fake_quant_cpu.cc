@@ -68,7 +68,10 @@ OCTET_SIMD_CLONES void FakeQuantizeRange(const float* __restrict x, int64_t coun
 
 OCTET_SIMD_CLONES void MaskRange(const float* __restrict dy, const uint8_t* __restrict inside, int64_t count,
                                  float* __restrict dx) {
-  for (int64_t i = 0; i < count; ++i) dx[i] = inside[i] != 0 ? dy[i] : 0.0f;
+  for (int64_t i = 0; i < count; ++i) {
+    const float v = dy[i];
+    dx[i] = inside[i] != 0 ? v : 0.0f;
+  }
 }
 
 }  // namespace octet::train

@@ -81,7 +81,7 @@ OCTET_SIMD_CLONES float NormalizeRows(const float* __restrict x, const float* __
         v = v > t.code_high ? t.code_high : v;
         to[c] = ((v + kRounder) - kRounder) * t.scale;
       }
-    } else {
+    } else if (t.find_range) {
       int64_t c = 0;
       for (; c + kLanes <= channels; c += kLanes) {
         for (int k = 0; k < kLanes; ++k) {
@@ -117,11 +117,16 @@ OCTET_SIMD_CLONES void SumGradient(const float* __restrict x, const float* __res
       float* __restrict gated = g != nullptr ? g + r * channels : scratch;
       if (passes != nullptr) {
         const uint8_t* __restrict mask = passes + r * channels;
-        for (int64_t c = 0; c < channels; ++c) gated[c] = mask[c] != 0 ? grad[c] : 0.0f;
+        for (int64_t c = 0; c < channels; ++c) {
+          const float v = grad[c];
+          gated[c] = mask[c] != 0 ? v : 0.0f;
+        }
       } else {
         for (int64_t c = 0; c < channels; ++c) {
           const float z = row[c] * a[c] + b[c];
-          gated[c] = (z >= low) & (z <= high) ? grad[c] : 0.0f;
+          const float v = grad[c];
+          const float up = z >= low ? v : 0.0f;
+          gated[c] = z <= high ? up : 0.0f;
         }
       }
       for (int64_t c = 0; c < channels; ++c) {
@@ -151,7 +156,9 @@ OCTET_SIMD_CLONES void InputGradient(const float* __restrict x, const float* __r
       const float* __restrict grad = dy + r * channels;
       for (int64_t c = 0; c < channels; ++c) {
         const float z = row[c] * a[c] + b[c];
-        const float gated = (z >= low) & (z <= high) ? grad[c] : 0.0f;
+        const float v = grad[c];
+        const float up = z >= low ? v : 0.0f;
+        const float gated = z <= high ? up : 0.0f;
         to[c] = a[c] * gated + (p[c] * row[c] + q[c]);
       }
     }

@@ -24,9 +24,11 @@ struct Tail {
   float pass_low, pass_high;
   float scale = 0;
   float code_low = -128, code_high = 127;
+  bool find_range = false;
 };
 
-// `passes` (may be null): 1 where the gradient passes. Returns max |clip(z)|.
+// `passes` (may be null): 1 where the gradient passes. Returns max |clip(z)| when
+// tail.find_range is set (and there is no scale), else 0.
 float NormalizeRows(const float* x, const float* residual_or_null, int64_t rows, int64_t channels, const float* a,
                     const float* b, const Tail& tail, float* y, uint8_t* passes_or_null);
 

@@ -179,6 +179,7 @@ struct NormalizeFunction : torch::autograd::Function<NormalizeFunction> {
       NarrowToCodes(options->codes, &p.tail);
       normalize(mask);
     } else {
+      p.tail.find_range = true;
       const float amax = normalize(nullptr);
       Tail quantize = p.tail;
       quantize.scale = options->scale(amax);

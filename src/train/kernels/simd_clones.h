@@ -3,8 +3,9 @@
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define OCTET_SIMD_CLONES \
-  __attribute__((optimize("O3"), target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define OCTET_SIMD_CLONES                                             \
+  __attribute__((optimize("O3", "no-trapping-math", "no-math-errno"), \
+                 target_clones("arch=skylake-avx512", "arch=haswell", "default")))
 #else
 #define OCTET_SIMD_CLONES
 #endif
