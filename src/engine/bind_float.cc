@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "engine/bind.h"
+#include "engine/float_conv_dnnl.h"
+#include "ops/window.h"
 
 namespace octet::engine {
 namespace {
@@ -47,6 +49,45 @@ void BindSoftmax(const Place& x, const Place& y, Step& step) {
   };
 }
 
+// A two-dimensional Conv with constant weights.
+bool BindFloatConv(Session& session, const Node& node, const Place& x, const Place& y, Step& step) {
+  const ir::Graph& graph = session.graph();
+  const ir::Value& weight = graph.value(node.input(1));
+  const bool has_bias = node.input(2) != ir::kNoValue;
+  if (x.type.shape.size() != 4 || !weight.is_constant() || (has_bias && !graph.value(node.input(2)).is_constant())) {
+    return false;
+  }
+  const Shape& w = weight.type.shape;
+  const ops::Window window = ops::ResolveWindow(node, {x.nchw.h, x.nchw.w}, {w[2], w[3]});
+  FloatConvShape s{};
+  s.batch = x.nchw.n;
+  s.in_c = x.nchw.c;
+  s.in_h = x.nchw.h;
+  s.in_w = x.nchw.w;
+  s.out_c = y.nchw.c;
+  s.out_h = y.nchw.h;
+  s.out_w = y.nchw.w;
+  s.groups = node.attr_int("group", 1);
+  s.kernel_h = w[2];
+  s.kernel_w = w[3];
+  s.stride_h = window.strides[0];
+  s.stride_w = window.strides[1];
+  s.dilation_h = window.dilations[0];
+  s.dilation_w = window.dilations[1];
+  s.pad_top = window.begin[0];
+  s.pad_left = window.begin[1];
+  s.pad_bottom = window.end[0];
+  s.pad_right = window.end[1];
+  auto conv = std::make_shared<FloatConv>(s, weight.constant.data<float>(),
+                                          has_bias ? graph.value(node.input(2)).constant.data<float>() : nullptr);
+  step.parallel = false;  // oneDNN has threads of its own
+  step.macs = static_cast<double>(NumElements(y.type.shape)) * w[1] * w[2] * w[3];
+  step.run = [conv, &x, &y, threads = session.options().threads](int, int) {
+    conv->Run(reinterpret_cast<const float*>(x.dense), reinterpret_cast<float*>(y.dense), threads);
+  };
+  return true;
+}
+
 }  // namespace
 
 bool BindFloat(Session& session, ir::NodeId id, Step& step) {
@@ -60,6 +101,7 @@ bool BindFloat(Session& session, ir::NodeId id, Step& step) {
     BindGemm(session, id, step);
     return true;
   }
+  if (node.op == "Conv") return BindFloatConv(session, node, x, y, step);
   if (node.op == "Softmax") {
     const int64_t rank = static_cast<int64_t>(y.type.shape.size());
     const int64_t axis = node.attr_int("axis", -1);

@@ -77,6 +77,9 @@ std::vector<std::string> Context::intermediate_names() const {
 std::vector<StepTime> Context::Profile() {
   return session_->Profile();
 }
+std::vector<std::string> Context::fallback_nodes() const {
+  return session_->fallback_nodes();
+}
 int64_t Context::arena_bytes() const {
   return session_->arena_bytes();
 }

@@ -36,8 +36,9 @@ struct ContextOptions {
 struct StepTime {
   std::string node;
   std::string op;
-  double ms = 0;    // of the last Run
-  double macs = 0;  // multiply-accumulates of a convolution, else 0
+  double ms = 0;          // of the last Run
+  double macs = 0;        // multiply-accumulates of a convolution, else 0
+  bool fallback = false;  // the operator's reference kernel: right, slow, allocates
 };
 
 class Context {
@@ -64,6 +65,7 @@ class Context {
   // Runs once more on the memory of the last Run and times each step.
   std::vector<StepTime> Profile();
   int64_t arena_bytes() const;
+  std::vector<std::string> fallback_nodes() const;  // that run by their operator's reference kernel
 
  private:
   friend class Engine;

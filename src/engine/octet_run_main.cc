@@ -142,6 +142,9 @@ int Main(const Settings& settings) {
   ContextOptions options;
   options.threads = settings.threads;
   const std::unique_ptr<Context> context = engine.NewContext(options);
+  if (settings.info || settings.bench > 0) {
+    for (const std::string& node : context->fallback_nodes()) fmt::print("slow reference kernel: {}\n", node);
+  }
   if (settings.bench > 0) Bench(engine, *context, settings);
   if (settings.images.empty()) return 0;
   return Classify(engine, *context, settings) == 0 ? 0 : 1;

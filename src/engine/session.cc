@@ -231,6 +231,14 @@ std::vector<std::string> Session::intermediate_names() const {
   return names;
 }
 
+std::vector<std::string> Session::fallback_nodes() const {
+  std::vector<std::string> names;
+  for (const Step& step : steps_) {
+    if (step.fallback) names.push_back(graph_.node(step.node).name);
+  }
+  return names;
+}
+
 std::vector<StepTime> Session::Profile() {
   std::vector<StepTime> times;
   for (const Step& step : steps_) {
@@ -238,7 +246,7 @@ std::vector<StepTime> Session::Profile() {
     RunStep(step);
     const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
     const Node& node = graph_.node(step.node);
-    times.push_back({node.name, node.op, passed.count(), step.macs});
+    times.push_back({node.name, node.op, passed.count(), step.macs, step.fallback});
   }
   return times;
 }

@@ -42,6 +42,7 @@ class Session {
   Tensor Intermediate(const std::string& name) const;
   std::vector<std::string> intermediate_names() const;
   std::vector<StepTime> Profile();
+  std::vector<std::string> fallback_nodes() const;
 
   // ---- for the binders
   const Network& network() const { return *network_; }
