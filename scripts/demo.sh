@@ -8,6 +8,7 @@ out=${OUT_DIR:-demo}
 spec=${SPEC:-examples/demo_resnet18.yaml}
 epochs=${EPOCHS:-6}
 qat_epochs=${QAT_EPOCHS:-3}
+val=${VAL:-val}  # the folder with the validation images, beside train/
 data=${1:-}
 start=$SECONDS
 say() { printf '\n== [%dm%02ds] %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$*"; }
@@ -18,7 +19,7 @@ if [[ -z "$data" ]]; then
   say "data: a synthetic set of 10 classes in $out/data"
   $octet dataset synth -o "$out/data" --train 300 --val 100
   data=$out/data
-elif [[ ! -d "$data/train" || ! -d "$data/val" ]]; then
+elif [[ ! -d "$data/train" || ! -d "$data/$val" ]]; then
   say "data: every fifth image of each class in $data becomes validation (links in $out/split)"
   for class in "$data"/*/; do
     name=$(basename "$class")
@@ -32,10 +33,11 @@ elif [[ ! -d "$data/train" || ! -d "$data/val" ]]; then
     done < <(find "$class" -maxdepth 1 -type f | sort)
   done
   data=$out/split
+  val=val
 fi
 classes=$(find -L "$data/train" -mindepth 1 -maxdepth 1 -type d | wc -l)
-common=(dataset.train_dataset_path="$data/train" dataset.val_dataset_path="$data/val" dataset.num_classes="$classes"
-        evaluate.dataset_path="$data/val")
+common=(dataset.train_dataset_path="$data/train" dataset.val_dataset_path="$data/$val" dataset.num_classes="$classes"
+        evaluate.dataset_path="$data/$val")
 
 say "FP32: train, export"
 $octet classification train -e "$spec" "${common[@]}" results_dir="$out/fp32" train.num_epochs="$epochs"

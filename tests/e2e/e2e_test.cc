@@ -107,7 +107,7 @@ TEST_F(E2e, TheWholeLine) {
 
   // TAO's two spellings of the switch are the same.
   const std::string log = MustRun("train", "results_dir=" + Path("qat") + " training_config.enable_qat=true train.checkpoint=" + fp32 + " train.num_epochs=1");
-  EXPECT_THAT(log, HasSubstr("QAT: 14 activation and 12 weight quantizers, recipe fused"));
+  EXPECT_THAT(log, HasSubstr("QAT: 14 activation and 13 weight quantizers, recipe fused"));
   const std::string qat = Path("qat/train/resnet_10_001.octet");
 
   const std::string exported = MustRun("export", "results_dir=" + Path("qat") + " export.checkpoint=" + qat);
