@@ -236,6 +236,8 @@ void BindPool(Session& session, const Node& node, Step& step) {
     a.pad_bottom = w.bottom;
     a.pad_right = w.right;
     a.count_include_pad = node.attr_int("count_include_pad", 0) != 0;
+    OCTET_REQUIRE(std::max(a.pad_top, a.pad_bottom) < a.kernel_h && std::max(a.pad_left, a.pad_right) < a.kernel_w,
+                  "engine: node '{}' ({}): a window can lie wholly in the padding", node.name, node.op);
   }
   a.in = x.view;
   if (y.codes) {
