@@ -21,7 +21,7 @@ OCTET_SIMD_CLONES float AmaxOf(const float* x, int64_t count) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     for (int k = 0; k < kLanes; ++k) {
-      const float a = std::fabs(x[i + k]);
+      const float a = __builtin_fabsf(x[i + k]);
       lanes[k] = lanes[k] < a ? a : lanes[k];
     }
   }

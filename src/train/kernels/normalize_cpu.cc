@@ -85,7 +85,7 @@ OCTET_SIMD_CLONES float NormalizeRows(const float* __restrict x, const float* __
       int64_t c = 0;
       for (; c + kLanes <= channels; c += kLanes) {
         for (int k = 0; k < kLanes; ++k) {
-          const float m = std::fabs(to[c + k]);
+          const float m = __builtin_fabsf(to[c + k]);
           lanes[k] = lanes[k] < m ? m : lanes[k];
         }
       }
