@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -15,7 +16,13 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "data/data_loader.h"
 #include "ir/model_file.h"
+#include "ops/install.h"
+#include "report/npy.h"
+#include "spec/spec.h"
+#include "task/classification/setup.h"
+#include "task/predictor.h"
 
 namespace octet {
 namespace {
@@ -95,6 +102,43 @@ evaluate:
 };
 std::string E2e::root_;
 
+// ONNX Runtime runs the Q/DQ file, the engine the model it was exported from: the same class for 99.5 % of the images.
+void CompareWithOnnxRuntime(const std::string& model, const std::string& qdq, const std::string& images, const std::string& scratch) {
+  const char* env = std::getenv("OCTET_PYTHON");
+  const std::string python = env != nullptr ? env : OCTET_SOURCE_DIR "/.venv/bin/python";
+  ops::InstallOps();
+  if (!FileExists(python)) GTEST_SKIP() << "no " << python << "; run scripts/make_venv.sh";
+  const auto predictor = task::LoadPredictor(model, "cpu", 2);
+  const data::PreprocessOptions preprocess =
+      task::classification::PreprocessOf(predictor->info(), spec::ParseSpec("classification", "", "defaults"));
+  data::ImageSetOptions set_options;
+  set_options.show_progress = false;
+  const auto set = std::make_shared<data::ImageSet>(data::ScanImageFolder(images), set_options);
+  data::LoaderOptions loader_options;
+  loader_options.batch_size = 20;
+  data::DataLoader loader(set, preprocess, loader_options);
+  loader.StartEpoch(0);
+  Tensor inputs(DType::kF32, {set->size(), preprocess.channels, preprocess.height, preprocess.width});
+  std::vector<int64_t> predictions;
+  data::Batch batch;
+  int64_t at = 0;
+  while (loader.Next(&batch)) {
+    std::memcpy(inputs.mutable_data<float>() + at, batch.images.data<float>(), batch.images.bytes());
+    at += batch.images.size();
+    const Tensor p = predictor->Predict(batch.images);
+    for (int64_t i = 0; i < p.dim(0); ++i) {
+      const float* row = p.data<float>() + i * p.dim(1);
+      predictions.push_back(std::max_element(row, row + p.dim(1)) - row);
+    }
+  }
+  report::WriteNpy(scratch + "/inputs.npy", inputs);
+  report::WriteNpy(scratch + "/predictions.npy", Tensor::From<int64_t>({set->size()}, predictions));
+  const Outcome o = Shell(python + " " OCTET_SOURCE_DIR "/tests/witness/ort_top1.py " + qdq + " " + scratch + "/inputs.npy --expect " +
+                          scratch + "/predictions.npy --bar 0.995");
+  std::printf("%s", o.output.c_str());
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+}
+
 TEST_F(E2e, TheWholeLine) {
   MustRun("train");
   const std::string fp32 = Path("results/train/resnet_10_002.octet");
@@ -152,6 +196,8 @@ TEST_F(E2e, TheWholeLine) {
   EXPECT_EQ(lines.size(), 61U);
   EXPECT_EQ(Split(lines[0], ',').size(), 3U);
 
+  CompareWithOnnxRuntime(qat, Path("qat/export/qdq.onnx"), Path("data/val"), root_);
+
   for (const std::string& file : {qat, Path("qat/export/qdq.onnx"), Path("qat/export/calib.cache"), Path("from_octet/build/model.plan")}) {
     const Outcome o = Shell(Octet("inspect " + file));
     EXPECT_EQ(o.exit_code, 0) << o.output;
@@ -179,6 +225,13 @@ TEST_F(E2e, TheWholeLine) {
   ExpectUserError(Run("train", "train.checkpoint=" + fp32 + " model.backbone=resnet_18"), "holds the network 'resnet_10', but the spec asks for 'resnet_18'");
   // A quantized checkpoint stays quantized without a flag.
   EXPECT_THAT(MustRun("train", "results_dir=" + Path("goes_on") + " train.checkpoint=" + qat + " train.num_epochs=1"), HasSubstr("quantized already: QAT goes on"));
+}
+
+// Any trained model against ONNX Runtime: OCTET_WITNESS_MODEL=m.octet OCTET_WITNESS_QDQ=qdq.onnx OCTET_WITNESS_IMAGES=folder.
+TEST(Witness, OnnxRuntimeAgreesOnATrainedModel) {
+  const char* model = std::getenv("OCTET_WITNESS_MODEL");
+  if (model == nullptr) GTEST_SKIP() << "no model given; the whole line below compares its own";
+  CompareWithOnnxRuntime(model, std::getenv("OCTET_WITNESS_QDQ"), std::getenv("OCTET_WITNESS_IMAGES"), testing::TempDir());
 }
 
 // The weights and the state of a finished run, for comparison.
