@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
     }
     std::printf("octet %s%s batch %ld size %ld: %.1f images/s, %.1f ms a step, CPU %.1f ms, loss %.4f\n",
                 network.c_str(), qat ? " qat" : "", static_cast<long>(batch_size), static_cast<long>(size),
-                batch_size / best, best * 1e3, loss);
+                batch_size / best, best * 1e3, best_cpu * 1e3, loss);
   } catch (const Error& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return e.exit_code();

@@ -79,7 +79,8 @@ TEST(Files, FullDiskKeepsTheOldFile) {
 }
 
 TEST(Files, ReadErrorsNameThePath) {
-  EXPECT_EQ(MessageOf([] { ReadFile("/no/such/spec.yaml", "spec file"); }), "spec file '/no/such/spec.yaml' does not exist");
+  EXPECT_EQ(MessageOf([] { ReadFile("/no/such/spec.yaml", "spec file"); }),
+            "spec file '/no/such/spec.yaml' does not exist");
   EXPECT_EQ(MessageOf([] { ReadFile("/", "plan"); }), "plan '/' is a folder; expected a file");
 }
 

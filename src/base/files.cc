@@ -37,8 +37,8 @@ class TemporaryFile {
   }
   const std::string& path() const { return path_; }
   void RenameTo(const std::string& target) {
-    OCTET_REQUIRE(std::rename(path_.c_str(), target.c_str()) == 0, "cannot write '{}': {}; the old file is kept", target,
-                  std::strerror(errno));
+    OCTET_REQUIRE(std::rename(path_.c_str(), target.c_str()) == 0, "cannot write '{}': {}; the old file is kept",
+                  target, std::strerror(errno));
     kept_ = true;
   }
 

@@ -27,8 +27,12 @@ spdlog::logger& Logger() {
 
 }  // namespace
 
-void InitLog(LogLevel level) { Logger().set_level(ToSpdlog(level)); }
+void InitLog(LogLevel level) {
+  Logger().set_level(ToSpdlog(level));
+}
 
-void LogText(LogLevel level, const std::string& text) { Logger().log(ToSpdlog(level), spdlog::string_view_t(text)); }
+void LogText(LogLevel level, const std::string& text) {
+  Logger().log(ToSpdlog(level), spdlog::string_view_t(text));
+}
 
 }  // namespace octet

@@ -10,7 +10,9 @@
 
 namespace octet {
 
-int HardwareThreads() { return std::max(1u, std::thread::hardware_concurrency()); }
+int HardwareThreads() {
+  return std::max(1u, std::thread::hardware_concurrency());
+}
 
 struct ThreadPool::State {
   std::mutex mutex;

@@ -28,7 +28,8 @@ struct TaskCommand {
 };
 
 constexpr TaskCommand kClassification[] = {
-    {"train", "", "Train in FP32, or with QAT (train.qat: true, or training_config.enable_qat: true)", task::classification::Train},
+    {"train", "", "Train in FP32, or with QAT (train.qat: true, or training_config.enable_qat: true)",
+     task::classification::Train},
     {"evaluate", "", "Accuracy of a checkpoint, an .onnx or an INT8 .plan", task::classification::Evaluate},
     {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::classification::Export},
     {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::classification::Build},
@@ -79,7 +80,8 @@ class CommandLine {
   void AddDataset() {
     CLI::App* dataset = app_.add_subcommand("dataset", "Data sets");
     dataset->require_subcommand(1);
-    CLI::App* synth = dataset->add_subcommand("synth", "Make a synthetic image folder of textured shapes: DIR/train, DIR/val");
+    CLI::App* synth =
+        dataset->add_subcommand("synth", "Make a synthetic image folder of textured shapes: DIR/train, DIR/val");
     synthetic_.threads = HardwareThreads();
     synth->add_option("-o,--output", folder_, "Folder to write")->required();
     synth->add_option("--classes", synthetic_.classes, "Number of classes")->capture_default_str();
@@ -97,14 +99,17 @@ class CommandLine {
   }
 
   void AddInspect() {
-    CLI::App* inspect = app_.add_subcommand("inspect", "Show what is inside a .octet, .onnx, .plan or calibration cache");
+    CLI::App* inspect =
+        app_.add_subcommand("inspect", "Show what is inside a .octet, .onnx, .plan or calibration cache");
     inspect->add_option("file", folder_, "File")->required();
     inspect->add_flag("--graph", whole_graph_, "The whole graph as text");
-    inspect->final_callback([this] { action_ = [this] { std::fputs(Inspect(folder_, whole_graph_).c_str(), stdout); }; });
+    inspect->final_callback(
+        [this] { action_ = [this] { std::fputs(Inspect(folder_, whole_graph_).c_str(), stdout); }; });
   }
 
   void AddCompare() {
-    CLI::App* compare = app_.add_subcommand("compare", "Accuracy, size and latency of several evaluations side by side");
+    CLI::App* compare =
+        app_.add_subcommand("compare", "Accuracy, size and latency of several evaluations side by side");
     compare->add_option("results", overrides_, "NAME=FOLDER of an evaluation's results")->required();
     compare->add_option("-o,--output", folder_, "Also write the table to this Markdown file");
     compare->final_callback([this] {

@@ -45,8 +45,8 @@ std::string CompareTable(const std::vector<std::string>& named_folders) {
     rows.push_back(ReadRow(argument));
     width = std::max(width, rows.back().name.size());
   }
-  std::string text = fmt::format("| {:<{}} | top-1 % | vs {} | size MB | latency ms | images | runs as |\n", "model", width,
-                                 rows.at(0).name);
+  std::string text = fmt::format("| {:<{}} | top-1 % | vs {} | size MB | latency ms | images | runs as |\n", "model",
+                                 width, rows.at(0).name);
   text += fmt::format("|{:-<{}}|---:|---:|---:|---:|---:|---|\n", "", width + 2);
   for (const Row& r : rows) {
     text += fmt::format("| {:<{}} | {:.2f} | {:+.2f} | {:.2f} | {:.2f} | {:.0f} | {} |\n", r.name, width, 100 * r.top1,

@@ -27,8 +27,10 @@ std::string Summary(const ir::Graph& graph) {
   }
   std::string text = fmt::format("network      {}\n", graph.name());
   for (const auto& [key, value] : graph.metadata()) text += fmt::format("{:<12} {}\n", key, value);
-  for (const ir::ValueId id : graph.inputs()) text += fmt::format("input        {}: {}\n", graph.value(id).name, ToString(graph.value(id).type));
-  for (const ir::ValueId id : graph.outputs()) text += fmt::format("output       {}: {}\n", graph.value(id).name, ToString(graph.value(id).type));
+  for (const ir::ValueId id : graph.inputs())
+    text += fmt::format("input        {}: {}\n", graph.value(id).name, ToString(graph.value(id).type));
+  for (const ir::ValueId id : graph.outputs())
+    text += fmt::format("output       {}: {}\n", graph.value(id).name, ToString(graph.value(id).type));
   text += fmt::format("constants    {} elements, {} bytes\nnodes        {}:", elements, bytes, graph.node_count());
   for (const auto& [op, count] : ops) text += fmt::format(" {} {}", count, op);
   const passes::QuantizerCounts counts = passes::CountQuantizers(graph);
@@ -48,8 +50,9 @@ std::string InfoText(const std::map<std::string, std::string>& info) {
 
 std::string InspectCache(const std::string& path) {
   const tensorrt::CalibrationCache cache = tensorrt::ReadCalibrationCache(path);
-  std::string text = fmt::format("calibration cache, TensorRT {} ({}), {}, {} scales\n", tensorrt::VersionText(cache.version),
-                                 cache.version, cache.algorithm, cache.entries.size());
+  std::string text =
+      fmt::format("calibration cache, TensorRT {} ({}), {}, {} scales\n", tensorrt::VersionText(cache.version),
+                  cache.version, cache.algorithm, cache.entries.size());
   size_t width = 6;
   for (const tensorrt::CacheEntry& e : cache.entries) width = std::max(width, e.name.size());
   text += fmt::format("{:<{}}  {:>14}  {:>12}\n", "tensor", width, "scale", "amax");
@@ -67,12 +70,14 @@ std::string Inspect(const std::string& path, bool whole_graph) {
     case task::FileKind::kModel: {
       const ir::Model model = ir::ReadModel(path);
       return "octet model\n" + InfoText(model.info) + Summary(model.graph) +
-             (model.state.empty() ? std::string() : fmt::format("state        {} tensors to resume training\n", model.state.size())) +
+             (model.state.empty() ? std::string()
+                                  : fmt::format("state        {} tensors to resume training\n", model.state.size())) +
              (whole_graph ? ir::Print(model.graph) : std::string());
     }
     case task::FileKind::kPlan: {
       const engine::Plan plan = engine::ReadPlan(path);
-      return "INT8 plan\n" + InfoText(plan.info) + Summary(plan.graph) + (whole_graph ? ir::Print(plan.graph) : std::string());
+      return "INT8 plan\n" + InfoText(plan.info) + Summary(plan.graph) +
+             (whole_graph ? ir::Print(plan.graph) : std::string());
     }
     case task::FileKind::kOnnx: {
       const ir::Graph graph = onnx::ImportOnnx(path);
@@ -81,7 +86,8 @@ std::string Inspect(const std::string& path, bool whole_graph) {
     case task::FileKind::kCache: return InspectCache(path);
     case task::FileKind::kUnknown: break;
   }
-  if (path.size() > 6 && path.compare(path.size() - 6, 6, ".cache") == 0) return InspectCache(path);  // its parser says what is wrong
+  if (path.size() > 6 && path.compare(path.size() - 6, 6, ".cache") == 0)
+    return InspectCache(path);  // its parser says what is wrong
   OCTET_FAIL("'{}' is of no kind that octet knows; expected .octet, .onnx, .plan or a calibration cache", path);
 }
 

@@ -27,8 +27,12 @@ T AttrOr(const Node& node, const std::string& key, const T& fallback) {
 
 }  // namespace
 
-int64_t Node::attr_int(const std::string& key, int64_t fallback) const { return AttrOr(*this, key, fallback); }
-float Node::attr_float(const std::string& key, float fallback) const { return AttrOr(*this, key, fallback); }
+int64_t Node::attr_int(const std::string& key, int64_t fallback) const {
+  return AttrOr(*this, key, fallback);
+}
+float Node::attr_float(const std::string& key, float fallback) const {
+  return AttrOr(*this, key, fallback);
+}
 std::string Node::attr_string(const std::string& key, const std::string& fallback) const {
   return AttrOr(*this, key, fallback);
 }
@@ -49,7 +53,9 @@ const Node& Graph::node(NodeId id) const {
   return nodes_[id];
 }
 
-Node& Graph::mutable_node(NodeId id) { return const_cast<Node&>(node(id)); }
+Node& Graph::mutable_node(NodeId id) {
+  return const_cast<Node&>(node(id));
+}
 
 std::vector<NodeId> Graph::Order() const {
   std::vector<int> waiting(nodes_.size(), 0);
@@ -85,7 +91,9 @@ std::vector<NodeId> Graph::Order() const {
   return order;
 }
 
-size_t Graph::node_count() const { return std::count(node_alive_.begin(), node_alive_.end(), true); }
+size_t Graph::node_count() const {
+  return std::count(node_alive_.begin(), node_alive_.end(), true);
+}
 
 std::vector<ValueId> Graph::constants() const {
   std::vector<ValueId> ids;
@@ -113,8 +121,12 @@ const Node* Graph::producer(ValueId id) const {
   return p == kNoNode ? nullptr : &nodes_[p];
 }
 
-bool Graph::is_output(ValueId id) const { return std::find(outputs_.begin(), outputs_.end(), id) != outputs_.end(); }
-bool Graph::is_input(ValueId id) const { return std::find(inputs_.begin(), inputs_.end(), id) != inputs_.end(); }
+bool Graph::is_output(ValueId id) const {
+  return std::find(outputs_.begin(), outputs_.end(), id) != outputs_.end();
+}
+bool Graph::is_input(ValueId id) const {
+  return std::find(inputs_.begin(), inputs_.end(), id) != inputs_.end();
+}
 
 NodeId Graph::only_consumer(ValueId id) const {
   const Value& v = value(id);

@@ -26,9 +26,7 @@ constexpr int64_t kDynamic = -1;  // an unknown size; only the batch is unknown 
 struct TensorType {
   DType dtype = DType::kF32;
   Shape shape;  // kDynamic where unknown
-  friend bool operator==(const TensorType& a, const TensorType& b) {
-    return a.dtype == b.dtype && a.shape == b.shape;
-  }
+  friend bool operator==(const TensorType& a, const TensorType& b) { return a.dtype == b.dtype && a.shape == b.shape; }
 };
 std::string ToString(const TensorType& type);  // "f32[N,3,224,224]"
 
@@ -39,8 +37,8 @@ using Attrs = std::map<std::string, Attr>;
 struct Value {
   std::string name;
   TensorType type;
-  Tensor constant;              // defined: an initializer
-  NodeId producer = kNoNode;    // kNoNode: a graph input or a constant
+  Tensor constant;                // defined: an initializer
+  NodeId producer = kNoNode;      // kNoNode: a graph input or a constant
   std::vector<NodeId> consumers;  // one entry per use, in order of addition; a node that reads it twice stands twice
   bool is_constant() const { return constant.defined(); }
 };
@@ -83,8 +81,8 @@ class Graph {
   size_t node_count() const;
   const std::vector<ValueId>& inputs() const { return inputs_; }
   const std::vector<ValueId>& outputs() const { return outputs_; }
-  std::vector<ValueId> constants() const;  // in order of addition
-  std::vector<ValueId> values() const;     // all live values, in order of addition
+  std::vector<ValueId> constants() const;     // in order of addition
+  std::vector<ValueId> values() const;        // all live values, in order of addition
   ValueId Find(std::string_view name) const;  // kNoValue when absent
   const Node* producer(ValueId id) const;     // nullptr for inputs and constants
   bool is_output(ValueId id) const;
@@ -111,8 +109,8 @@ class Graph {
   void ReplaceOutput(size_t index, ValueId value);
   void RenameValue(ValueId id, const std::string& name);  // throws when the name is taken by another
   void SwapNames(ValueId a, ValueId b);
-  void RemoveNode(NodeId id);    // its outputs must be unused; they are removed too
-  void RemoveUnused();           // dead nodes and constants; graph inputs stay
+  void RemoveNode(NodeId id);  // its outputs must be unused; they are removed too
+  void RemoveUnused();         // dead nodes and constants; graph inputs stay
 
   // Same structure, names, types, attributes and constants; ids may differ.
   friend bool operator==(const Graph& a, const Graph& b);

@@ -37,7 +37,8 @@ void InstallToyOps() {
   plus.reference = [](const Node&, const std::vector<Tensor>& in) {
     Tensor out = in[0];
     for (size_t k = 1; k < in.size(); ++k) {
-      for (int64_t i = 0; in[k].defined() && i < out.size(); ++i) out.mutable_data<float>()[i] += in[k].data<float>()[i];
+      for (int64_t i = 0; in[k].defined() && i < out.size(); ++i)
+        out.mutable_data<float>()[i] += in[k].data<float>()[i];
     }
     return std::vector<Tensor>{out};
   };
@@ -51,7 +52,8 @@ Graph SmallGraph() {
   const ValueId x = g.AddInput("x", {DType::kF32, {kDynamic, 3}});
   const ValueId c = g.AddConstant("c", Tensor::From<float>({3}, {1, -2.5f, 1e-7f}));
   const ValueId w = g.AddConstant("odd name:0", Tensor::From<float>({3, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8}));
-  const ValueId n = g.node(g.AddNode("Negate", "first", {x}, {"a"}, {{"times", int64_t{3}}, {"label", std::string("q\"")}})).output();
+  const ValueId n =
+      g.node(g.AddNode("Negate", "first", {x}, {"a"}, {{"times", int64_t{3}}, {"label", std::string("q\"")}})).output();
   const ValueId y = g.node(g.AddNode("Plus", "second", {n, kNoValue, c}, {"y"})).output();
   const ValueId z = g.node(g.AddNode("Plus", "third", {y, w, n}, {"z"})).output();
   g.MarkOutput(z);
@@ -105,13 +107,15 @@ TEST(Text, RandomGraphsRoundTrip) {
     const auto pick = [&](int n) { return static_cast<int>(rng() % static_cast<unsigned>(n)); };
     Graph g("g" + std::to_string(seed));
     std::vector<ValueId> pool = {g.AddInput("in", {DType::kF32, {2, pick(5) + 1}})};
-    pool.push_back(g.AddConstant("k", Tensor::From<float>({2}, {std::numeric_limits<float>::infinity(), std::nextafterf(0.1f, 1.0f)})));
+    pool.push_back(g.AddConstant(
+        "k", Tensor::From<float>({2}, {std::numeric_limits<float>::infinity(), std::nextafterf(0.1f, 1.0f)})));
     for (int i = 0; i < 12; ++i) {
       std::vector<ValueId> in;
       for (int k = pick(3); k >= 0; --k) in.push_back(pool[pick(static_cast<int>(pool.size()))]);
       Attrs attrs;
       if (in.size() == 1) attrs["times"] = int64_t{pick(100) - 50};
-      const NodeId n = g.AddNode(in.size() == 1 ? "Negate" : "Plus", "n", in, {std::string("v\\\" ") + std::to_string(pick(3))}, attrs);
+      const NodeId n = g.AddNode(in.size() == 1 ? "Negate" : "Plus", "n", in,
+                                 {std::string("v\\\" ") + std::to_string(pick(3))}, attrs);
       pool.push_back(g.node(n).output());
     }
     g.MarkOutput(pool.back());

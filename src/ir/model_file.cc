@@ -160,8 +160,12 @@ Model DeserializeModel(const std::string& bytes, const std::string& path) {
   return model;
 }
 
-void WriteModel(const std::string& path, const Model& model) { WriteFileAtomic(path, SerializeModel(model)); }
+void WriteModel(const std::string& path, const Model& model) {
+  WriteFileAtomic(path, SerializeModel(model));
+}
 
-Model ReadModel(const std::string& path) { return DeserializeModel(ReadFile(path, "model file"), path); }
+Model ReadModel(const std::string& path) {
+  return DeserializeModel(ReadFile(path, "model file"), path);
+}
 
 }  // namespace octet::ir

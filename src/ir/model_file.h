@@ -1,9 +1,9 @@
 // A .octet file: one trained (or fresh) network with everything needed to train, evaluate or export it again.
 //
-// Layout, little-endian: 8 bytes "octetmdl", u32 version (1), u32 zero; then sections, each u32 kind, u64 bytes, payload;
-// last a u64 FNV-1a checksum of all bytes before it. Sections: 1 = graph text (ir/text.h), 2 = info (JSON object of
-// strings), 3 = one tensor: u8 group (0 = constant of the graph, 1 = state), u32 name length, name, u8 dtype, u8 rank,
-// i64 sizes, data.
+// Layout, little-endian: 8 bytes "octetmdl", u32 version (1), u32 zero; then sections, each u32 kind, u64 bytes,
+// payload; last a u64 FNV-1a checksum of all bytes before it. Sections: 1 = graph text (ir/text.h), 2 = info (JSON
+// object of strings), 3 = one tensor: u8 group (0 = constant of the graph, 1 = state), u32 name length, name, u8 dtype,
+// u8 rank, i64 sizes, data.
 #pragma once
 
 #include <map>

@@ -33,7 +33,7 @@ enum class RegionRole {
 
 struct AttrDef {
   std::string name;
-  Attr default_value;     // its alternative is the attribute's kind
+  Attr default_value;  // its alternative is the attribute's kind
   bool required = false;
 };
 
@@ -50,7 +50,7 @@ struct QuantRule {
 struct OpDef {
   std::string name;
   int min_inputs = 1;
-  int max_inputs = 1;   // -1: any number
+  int max_inputs = 1;  // -1: any number
   int max_outputs = 1;
   std::vector<InputRole> roles = {InputRole::kData};  // the last one repeats
   std::vector<AttrDef> attrs;
@@ -64,7 +64,9 @@ struct OpDef {
   // tensors. Shapes are concrete.
   std::function<std::vector<Tensor>(const Node& node, const std::vector<Tensor>& inputs)> reference;
 
-  InputRole role(size_t input) const { return roles.empty() ? InputRole::kData : roles[std::min(input, roles.size() - 1)]; }
+  InputRole role(size_t input) const {
+    return roles.empty() ? InputRole::kData : roles[std::min(input, roles.size() - 1)];
+  }
 };
 
 // The table of operators. Filled once by ops::InstallOps(); adding a name twice is a bug.
@@ -76,8 +78,8 @@ std::vector<std::string> OpNames();
 // Sets the type of every node output, in topological order.
 void InferTypes(Graph& graph);
 
-// Checks structure: names unique, use lists consistent, operators known, input counts, attribute names and kinds, no cycle,
-// types as inference gives them. Throws Error(kUser) naming the node.
+// Checks structure: names unique, use lists consistent, operators known, input counts, attribute names and kinds, no
+// cycle, types as inference gives them. Throws Error(kUser) naming the node.
 void Verify(const Graph& graph);
 
 // The values of all graph outputs (or of `wanted` values) by the reference kernels. `feeds` are by input name.

@@ -13,7 +13,9 @@ namespace {
 
 constexpr int64_t kInlineElements = 8;
 
-bool IsPlain(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '/' || c == '-'; }
+bool IsPlain(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '/' || c == '-';
+}
 
 std::string Quote(const std::string& text) {
   std::string out = "\"";
@@ -85,7 +87,9 @@ struct AttrPrinter {
 
 }  // namespace
 
-std::string PrintAttr(const Attr& attr) { return std::visit(AttrPrinter(), attr); }
+std::string PrintAttr(const Attr& attr) {
+  return std::visit(AttrPrinter(), attr);
+}
 
 std::string Print(const Graph& graph) {
   std::string out = "graph " + Quote(graph.name()) + " {\n";
@@ -131,7 +135,8 @@ namespace {
 
 class Parser {
  public:
-  Parser(const std::string& text, const std::map<std::string, Tensor>& blobs, bool zero_blobs, const std::string& source)
+  Parser(const std::string& text, const std::map<std::string, Tensor>& blobs, bool zero_blobs,
+         const std::string& source)
       : text_(text), blobs_(blobs), zero_blobs_(zero_blobs), source_(source) {}
 
   Graph Run() {
@@ -146,7 +151,8 @@ class Parser {
 
  private:
   [[noreturn]] void Fail(const std::string& what) const {
-    const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<long>(std::min(at_, text_.size())), '\n');
+    const auto line =
+        1 + std::count(text_.begin(), text_.begin() + static_cast<long>(std::min(at_, text_.size())), '\n');
     OCTET_FAIL("{}:{}: {}", source_, line, what);
   }
   void Skip() {

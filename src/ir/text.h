@@ -9,8 +9,8 @@
 //     output %y
 //   }
 //
-// A constant of more than 8 elements prints as `blob`; its data comes from the map given to Parse. An absent input is `_`.
-// Names outside [A-Za-z0-9_./-] are quoted: %"a b".
+// A constant of more than 8 elements prints as `blob`; its data comes from the map given to Parse. An absent input is
+// `_`. Names outside [A-Za-z0-9_./-] are quoted: %"a b".
 #pragma once
 
 #include <map>
@@ -23,7 +23,8 @@ namespace octet::ir {
 std::string Print(const Graph& graph);
 
 // `blobs`: the constants printed as `blob`, by value name. Without an entry such a constant becomes zeros of its type
-// when `zero_blobs` is set; otherwise it is an error. Throws a user Error with the line number. `source` names the text.
+// when `zero_blobs` is set; otherwise it is an error. Throws a user Error with the line number. `source` names the
+// text.
 Graph Parse(const std::string& text, const std::map<std::string, Tensor>& blobs = {}, bool zero_blobs = false,
             const std::string& source = "graph text");
 

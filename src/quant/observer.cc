@@ -30,7 +30,9 @@ CalibrationMethod CalibrationMethodFromName(const std::string& name) {
   OCTET_FAIL("unknown calibration method '{}'; expected max, moving_average, percentile, mse or entropy", name);
 }
 
-std::string NameOf(CalibrationMethod method) { return kMethods[static_cast<int>(method)].name; }
+std::string NameOf(CalibrationMethod method) {
+  return kMethods[static_cast<int>(method)].name;
+}
 
 void MovingAverage::Add(double x) {
   m_ = decay_ * m_ + (1.0 - decay_) * x;
@@ -56,7 +58,8 @@ void Histogram::WidenTo(double amax) {
 void Histogram::Add(const float* x, int64_t count) {
   float largest = 0;
   for (int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  OCTET_REQUIRE(std::isfinite(largest), "calibration met an infinite activation; check the weights for NaN or infinity");
+  OCTET_REQUIRE(std::isfinite(largest),
+                "calibration met an infinite activation; check the weights for NaN or infinity");
   amax_ = std::max(amax_, static_cast<double>(largest));
   total_ += count;
   if (largest > 0) WidenTo(largest);
@@ -121,7 +124,8 @@ double EntropyAmax(const Histogram& h) {
   double outliers = total;
   for (int i = 0; i < kLevels; ++i) outliers -= bins[i];
   for (int n = kLevels; n <= last; ++n) {
-    // p: the first n bins, what lies beyond added to the last. q: p without it, in 128 levels, spread over p's non-empty bins.
+    // p: the first n bins, what lies beyond added to the last. q: p without it, in 128 levels, spread over p's
+    // non-empty bins.
     double divergence = 0;
     double q_total = total - outliers;
     if (q_total > 0) {

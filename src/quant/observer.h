@@ -1,7 +1,7 @@
 // Range observers: what a tensor's values say about the range [-amax, amax] that INT8 should cover.
 //
-// All of them stream: memory does not grow with the number of batches. The histogram keeps |x| in 2048 bins and widens by
-// whole powers of two when a larger value comes (merging bins, so that earlier counts stay exact per merged bin).
+// All of them stream: memory does not grow with the number of batches. The histogram keeps |x| in 2048 bins and widens
+// by whole powers of two when a larger value comes (merging bins, so that earlier counts stay exact per merged bin).
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,8 @@ class Histogram {
 double PercentileAmax(const Histogram& h, double percentile);
 // The range whose INT8 rounding and clipping error, summed over the bins, is least.
 double MseAmax(const Histogram& h);
-// TensorRT's entropy calibration (tensorrt.md; the published 2017 description): over ranges of i = 128 .. 2048 bins, the
-// one whose 128-level quantized distribution has the least Kullback-Leibler divergence from the clipped one.
+// TensorRT's entropy calibration (tensorrt.md; the published 2017 description): over ranges of i = 128 .. 2048 bins,
+// the one whose 128-level quantized distribution has the least Kullback-Leibler divergence from the clipped one.
 double EntropyAmax(const Histogram& h);
 
 // One tensor's observer during calibration.

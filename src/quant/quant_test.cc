@@ -12,8 +12,8 @@ namespace {
 
 TEST(Quantize, RoundsHalfToEvenAndClamps) {
   const float s = 0.5f;
-  EXPECT_EQ(QuantizeToS8(0.25f, s), 0);    // 0.5 -> 0
-  EXPECT_EQ(QuantizeToS8(0.75f, s), 2);    // 1.5 -> 2
+  EXPECT_EQ(QuantizeToS8(0.25f, s), 0);  // 0.5 -> 0
+  EXPECT_EQ(QuantizeToS8(0.75f, s), 2);  // 1.5 -> 2
   EXPECT_EQ(QuantizeToS8(-0.25f, s), 0);
   EXPECT_EQ(QuantizeToS8(-0.75f, s), -2);
   EXPECT_EQ(QuantizeToS8(1e9f, s), 127);

@@ -18,7 +18,9 @@ constexpr float kMinAmax = 1.0f / (1 << 24);
 
 // scale = amax / 127. A dead tensor (amax 0 or below kMinAmax) gets the scale of amax = 1: any scale represents zeros
 // exactly, and 1/127 keeps builders away from denormals.
-inline float ScaleOfAmax(float amax) { return (amax < kMinAmax ? 1.0f : amax) / kMaxCode; }
+inline float ScaleOfAmax(float amax) {
+  return (amax < kMinAmax ? 1.0f : amax) / kMaxCode;
+}
 
 // q = clamp(rne(x / scale), -128, 127)
 inline int8_t QuantizeToS8(float x, float scale) {
@@ -38,7 +40,9 @@ inline int8_t QuantizeWeightTiesUp(float w, float scale) {
   return static_cast<int8_t>(q < -127.0f ? -127.0f : (q > 127.0f ? 127.0f : q));
 }
 
-inline float Dequantize(int8_t q, float scale) { return static_cast<float>(q) * scale; }
+inline float Dequantize(int8_t q, float scale) {
+  return static_cast<float>(q) * scale;
+}
 
 // Largest magnitude per slice along `axis`; f32 tensors. amax[k] over all other axes.
 std::vector<float> AmaxPerChannel(const Tensor& weight, int axis);

@@ -25,7 +25,9 @@ std::string CpuName() {
 
 }  // namespace
 
-const char* OctetVersion() { return "0.1.0"; }
+const char* OctetVersion() {
+  return "0.1.0";
+}
 
 struct RunReport::State {
   std::string folder;
@@ -33,7 +35,8 @@ struct RunReport::State {
   Json results;
 
   void StatusLine(const char* status, const char* verbosity, const std::string& message,
-                  const std::map<std::string, double>& kpi = {}, const std::map<std::string, double>& extras = {}) const {
+                  const std::map<std::string, double>& kpi = {},
+                  const std::map<std::string, double>& extras = {}) const {
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     localtime_r(&now, &local);
@@ -70,17 +73,27 @@ RunReport::RunReport(const std::string& folder, const std::string& task, const s
 RunReport::~RunReport() = default;
 RunReport::RunReport(RunReport&&) noexcept = default;
 
-const std::string& RunReport::folder() const { return state_->folder; }
-void RunReport::Metric(const std::string& name, double value) { state_->results["metrics"][name] = value; }
-void RunReport::Metric(const std::string& name, const std::string& value) { state_->results["metrics"][name] = value; }
+const std::string& RunReport::folder() const {
+  return state_->folder;
+}
+void RunReport::Metric(const std::string& name, double value) {
+  state_->results["metrics"][name] = value;
+}
+void RunReport::Metric(const std::string& name, const std::string& value) {
+  state_->results["metrics"][name] = value;
+}
 void RunReport::MetricList(const std::string& name, const std::vector<double>& values) {
   state_->results["metrics"][name] = values;
 }
-void RunReport::TimingSeconds(const std::string& name, double seconds) { state_->results["timings_s"][name] = seconds; }
+void RunReport::TimingSeconds(const std::string& name, double seconds) {
+  state_->results["timings_s"][name] = seconds;
+}
 void RunReport::Version(const std::string& library, const std::string& version) {
   state_->results["versions"][library] = version;
 }
-void RunReport::OutputFile(const std::string& what, const std::string& path) { state_->results["files"][what] = path; }
+void RunReport::OutputFile(const std::string& what, const std::string& path) {
+  state_->results["files"][what] = path;
+}
 
 void RunReport::Running(const std::string& message, const std::map<std::string, double>& kpi,
                         const std::map<std::string, double>& extras) {

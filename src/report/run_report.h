@@ -1,5 +1,5 @@
-// What every command leaves beside its output: results.json (metrics, timings, settings, versions; written whole at the end)
-// and TAO-style status.json (one JSON object a line, appended as the run goes; tao.md 1.3).
+// What every command leaves beside its output: results.json (metrics, timings, settings, versions; written whole at the
+// end) and TAO-style status.json (one JSON object a line, appended as the run goes; tao.md 1.3).
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,8 @@ const char* OctetVersion();
 class RunReport {
  public:
   // Makes `folder` and appends the STARTED line. `settings`: the resolved spec as YAML text, kept in results.json.
-  RunReport(const std::string& folder, const std::string& task, const std::string& command, const std::string& settings);
+  RunReport(const std::string& folder, const std::string& task, const std::string& command,
+            const std::string& settings);
   ~RunReport();
   RunReport(RunReport&&) noexcept;
 
@@ -28,7 +29,8 @@ class RunReport {
   void Version(const std::string& library, const std::string& version);
   void OutputFile(const std::string& what, const std::string& path);
 
-  // A RUNNING line with `kpi` numbers, and the per-epoch extras as TAO names them: epoch, max_epoch, time_per_epoch, eta, loss, ...
+  // A RUNNING line with `kpi` numbers, and the per-epoch extras as TAO names them: epoch, max_epoch, time_per_epoch,
+  // eta, loss, ...
   void Running(const std::string& message, const std::map<std::string, double>& kpi = {},
                const std::map<std::string, double>& extras = {});
   // Writes results.json and the SUCCESS line.

@@ -1,5 +1,5 @@
-// Post-training calibration: runs a float network on batches of images and ranges its tensors. Memory does not grow with the
-// number of images.
+// Post-training calibration: runs a float network on batches of images and ranges its tensors. Memory does not grow
+// with the number of images.
 #pragma once
 
 #include <functional>
@@ -23,7 +23,8 @@ struct CalibrationOptions {
 };
 
 // amax by tensor name. Throws a user Error when the source is empty or an activation is not finite.
-std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source, const CalibrationOptions& options);
+std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
+                                       const CalibrationOptions& options);
 
 // The float tensors of a graph that calibration ranges: graph inputs and node outputs, in topological order.
 std::vector<std::string> CalibratedTensors(const ir::Graph& graph);

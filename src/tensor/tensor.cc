@@ -25,8 +25,12 @@ constexpr DTypeInfo kDTypes[] = {
 
 }  // namespace
 
-size_t SizeOf(DType dtype) { return kDTypes[static_cast<int>(dtype)].size; }
-std::string_view NameOf(DType dtype) { return kDTypes[static_cast<int>(dtype)].name; }
+size_t SizeOf(DType dtype) {
+  return kDTypes[static_cast<int>(dtype)].size;
+}
+std::string_view NameOf(DType dtype) {
+  return kDTypes[static_cast<int>(dtype)].name;
+}
 
 DType DTypeFromName(std::string_view name) {
   for (const DTypeInfo& info : kDTypes) {

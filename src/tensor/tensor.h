@@ -14,28 +14,49 @@ namespace octet {
 
 enum class DType : uint8_t { kF32, kF64, kS8, kU8, kS32, kS64, kBool };
 
-size_t SizeOf(DType dtype);               // bytes of one element
-std::string_view NameOf(DType dtype);     // "f32", "s8", ...
+size_t SizeOf(DType dtype);                  // bytes of one element
+std::string_view NameOf(DType dtype);        // "f32", "s8", ...
 DType DTypeFromName(std::string_view name);  // throws Error(kUser) on an unknown name
 
 template <typename T>
 struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::kF32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::kF64; };
-template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::kS8; };
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::kU8; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::kS32; };
-template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::kS64; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::kBool; };
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::kF32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::kF64;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::kS8;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::kU8;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::kS32;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::kS64;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::kBool;
+};
 
 using Shape = std::vector<int64_t>;
 
-int64_t NumElements(const Shape& shape);         // product; 1 for rank 0
-std::string ToString(const Shape& shape);        // "[1,3,224,224]"; a dynamic size (-1) prints as "N"
+int64_t NumElements(const Shape& shape);   // product; 1 for rank 0
+std::string ToString(const Shape& shape);  // "[1,3,224,224]"; a dynamic size (-1) prints as "N"
 
 class Tensor {
  public:
-  Tensor() = default;  // undefined
+  Tensor() = default;                // undefined
   Tensor(DType dtype, Shape shape);  // zero-filled
 
   template <typename T>

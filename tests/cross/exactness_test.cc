@@ -1,5 +1,5 @@
-// The promise of docs/numerics.md on whole networks and images: reference kernels, LibTorch and the INT8 engine compute the same
-// integers, and the fake-quantized training graph agrees with them but for near-ties.
+// The promise of docs/numerics.md on whole networks and images: reference kernels, LibTorch and the INT8 engine compute
+// the same integers, and the fake-quantized training graph agrees with them but for near-ties.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -158,10 +158,12 @@ TEST_P(Exactness, EngineEqualsLibTorchOnEveryCode) {
     if (it != codes_.end()) Compare(value, it->second, &d);
     return Tensor();
   })[0];
-  std::printf("%s: engine against LibTorch: %ld codes, %ld differ\n", GetParam(), static_cast<long>(d.codes), static_cast<long>(d.different));
+  std::printf("%s: engine against LibTorch: %ld codes, %ld differ\n", GetParam(), static_cast<long>(d.codes),
+              static_cast<long>(d.different));
   EXPECT_GT(d.codes, 5000000);
   EXPECT_EQ(d.different, 0);
-  for (int64_t i = 0; i < result.size(); ++i) ASSERT_NEAR(result.data<float>()[i], predictions_.data<float>()[i], 1e-5f);
+  for (int64_t i = 0; i < result.size(); ++i)
+    ASSERT_NEAR(result.data<float>()[i], predictions_.data<float>()[i], 1e-5f);
 }
 
 TEST_P(Exactness, EngineEqualsReferenceKernels) {
@@ -187,8 +189,8 @@ TEST_P(Exactness, ThreadsAndBatchSplitDoNotMatter) {
   EXPECT_EQ(d.different, 0) << "of " << d.codes;
 }
 
-// The graph that trains: batch norm not folded, float sums in another order. Each quantizer gets the engine's codes as input, so
-// that every difference is its own.
+// The graph that trains: batch norm not folded, float sums in another order. Each quantizer gets the engine's codes as
+// input, so that every difference is its own.
 TEST_P(Exactness, FakeQuantizedTrainingGraphAgrees) {
   for (const bool folded : {true, false}) {
     Difference d;
@@ -200,7 +202,8 @@ TEST_P(Exactness, FakeQuantizedTrainingGraphAgrees) {
       return it->second;
     });
     std::printf("%s: fake-quantized graph (%s) against the engine: %ld codes, %ld differ, by %d at most\n", GetParam(),
-                folded ? "folded" : "training form", static_cast<long>(d.codes), static_cast<long>(d.different), d.largest);
+                folded ? "folded" : "training form", static_cast<long>(d.codes), static_cast<long>(d.different),
+                d.largest);
     EXPECT_GT(d.codes, 5000000);
     EXPECT_LE(d.largest, 1);
     EXPECT_LE(static_cast<double>(d.different), static_cast<double>(d.codes) / 100000);

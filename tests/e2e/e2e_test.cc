@@ -1,5 +1,5 @@
-// The `octet` and `octet-run` programs as a user runs them: the whole line on a small drawn data set, kill and resume, and every bad
-// input with its message and exit code.
+// The `octet` and `octet-run` programs as a user runs them: the whole line on a small drawn data set, kill and resume,
+// and every bad input with its message and exit code.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -46,7 +46,9 @@ Outcome Shell(const std::string& command) {
   return o;
 }
 
-std::string Octet(const std::string& arguments) { return std::string(OCTET_BIN_DIR) + "/octet " + arguments; }
+std::string Octet(const std::string& arguments) {
+  return std::string(OCTET_BIN_DIR) + "/octet " + arguments;
+}
 
 class E2e : public testing::Test {
  protected:
@@ -58,7 +60,8 @@ class E2e : public testing::Test {
     ASSERT_EQ(o.exit_code, 0) << o.output;
     WriteFileAtomic(Spec(), R"(results_dir: )" + root_ + R"(/results
 dataset:
-  train_dataset_path: )" + root_ + R"(/data/train
+  train_dataset_path: )" + root_ +
+                                R"(/data/train
   val_dataset_path: )" + root_ + R"(/data/val
   num_classes: 3
   preprocess_mode: torch
@@ -103,7 +106,8 @@ evaluate:
 std::string E2e::root_;
 
 // ONNX Runtime runs the Q/DQ file, the engine the model it was exported from: the same class for 99.5 % of the images.
-void CompareWithOnnxRuntime(const std::string& model, const std::string& qdq, const std::string& images, const std::string& scratch) {
+void CompareWithOnnxRuntime(const std::string& model, const std::string& qdq, const std::string& images,
+                            const std::string& scratch) {
   const char* env = std::getenv("OCTET_PYTHON");
   const std::string python = env != nullptr ? env : OCTET_SOURCE_DIR "/.venv/bin/python";
   ops::InstallOps();
@@ -133,8 +137,8 @@ void CompareWithOnnxRuntime(const std::string& model, const std::string& qdq, co
   }
   report::WriteNpy(scratch + "/inputs.npy", inputs);
   report::WriteNpy(scratch + "/predictions.npy", Tensor::From<int64_t>({set->size()}, predictions));
-  const Outcome o = Shell(python + " " OCTET_SOURCE_DIR "/tests/witness/ort_top1.py " + qdq + " " + scratch + "/inputs.npy --expect " +
-                          scratch + "/predictions.npy --bar 0.995");
+  const Outcome o = Shell(python + " " OCTET_SOURCE_DIR "/tests/witness/ort_top1.py " + qdq + " " + scratch +
+                          "/inputs.npy --expect " + scratch + "/predictions.npy --bar 0.995");
   std::printf("%s", o.output.c_str());
   EXPECT_EQ(o.exit_code, 0) << o.output;
 }
@@ -150,7 +154,9 @@ TEST_F(E2e, TheWholeLine) {
   EXPECT_THAT(status, HasSubstr("\"max_epoch\":2"));
 
   // TAO's two spellings of the switch are the same.
-  const std::string log = MustRun("train", "results_dir=" + Path("qat") + " training_config.enable_qat=true train.checkpoint=" + fp32 + " train.num_epochs=1");
+  const std::string log =
+      MustRun("train", "results_dir=" + Path("qat") + " training_config.enable_qat=true train.checkpoint=" + fp32 +
+                           " train.num_epochs=1");
   EXPECT_THAT(log, HasSubstr("QAT: 14 activation and 13 weight quantizers, recipe fused"));
   const std::string qat = Path("qat/train/resnet_10_001.octet");
 
@@ -163,13 +169,15 @@ TEST_F(E2e, TheWholeLine) {
   MustRun("build", "results_dir=" + Path("from_octet") + " gen_trt_engine.onnx_file=" + qat);
   MustRun("build", "results_dir=" + Path("from_qdq") + " build.onnx_file=" + Path("qat/export/qdq.onnx"));
   const std::string from_cache =
-      Octet("classification gen_trt_engine -e " + Spec() + " results_dir=" + Path("from_cache") + " gen_trt_engine.onnx_file=" +
-            Path("qat/export/fp32.onnx") + " gen_trt_engine.tensorrt.calibration.cal_cache_file=" + Path("qat/export/calib.cache") +
+      Octet("classification gen_trt_engine -e " + Spec() + " results_dir=" + Path("from_cache") +
+            " gen_trt_engine.onnx_file=" + Path("qat/export/fp32.onnx") +
+            " gen_trt_engine.tensorrt.calibration.cal_cache_file=" + Path("qat/export/calib.cache") +
             " gen_trt_engine.tensorrt.data_type=int8");
   ASSERT_EQ(Shell(from_cache).exit_code, 0);
   std::string accuracies;
   for (const char* source : {"from_octet", "from_qdq", "from_cache"}) {
-    MustRun("evaluate", std::string("results_dir=") + Path(source) + " evaluate.trt_engine=" + Path(source) + "/build/model.plan");
+    MustRun("evaluate",
+            std::string("results_dir=") + Path(source) + " evaluate.trt_engine=" + Path(source) + "/build/model.plan");
     const nlohmann::json metrics = Results(Path(source) + "/evaluate")["metrics"];
     accuracies += metrics["top_1_accuracy"].dump() + "/" + metrics["loss"].dump() + " ";
     EXPECT_EQ(metrics["images"], 60);
@@ -179,17 +187,21 @@ TEST_F(E2e, TheWholeLine) {
   EXPECT_EQ(parts[0], parts[1]);
   EXPECT_EQ(parts[0], parts[2]);
   // What training said of the last epoch is what the engine measures.
-  EXPECT_EQ(Results(Path("qat/train"))["metrics"]["val_accuracy"], Results(Path("from_octet/evaluate"))["metrics"]["top_1_accuracy"]);
+  EXPECT_EQ(Results(Path("qat/train"))["metrics"]["val_accuracy"],
+            Results(Path("from_octet/evaluate"))["metrics"]["top_1_accuracy"]);
 
   // PTQ: the FP32 network, calibrated at build.
   MustRun("export", "export.checkpoint=" + fp32);
-  MustRun("build", "results_dir=" + Path("ptq") + " gen_trt_engine.onnx_file=" + Path("results/export/fp32.onnx") +
-                       " gen_trt_engine.tensorrt.calibration.cal_image_dir=" + Path("data/train") +
-                       " gen_trt_engine.tensorrt.calibration.cal_batch_size=8 gen_trt_engine.tensorrt.calibration.cal_batches=4");
+  MustRun(
+      "build",
+      "results_dir=" + Path("ptq") + " gen_trt_engine.onnx_file=" + Path("results/export/fp32.onnx") +
+          " gen_trt_engine.tensorrt.calibration.cal_image_dir=" + Path("data/train") +
+          " gen_trt_engine.tensorrt.calibration.cal_batch_size=8 gen_trt_engine.tensorrt.calibration.cal_batches=4");
   EXPECT_TRUE(FileExists(Path("ptq/build/calib.cache")));
   MustRun("evaluate", "evaluate.checkpoint=" + fp32);
   MustRun("evaluate", "results_dir=" + Path("onnx") + " evaluate.checkpoint=" + Path("results/export/fp32.onnx"));
-  EXPECT_EQ(Results(Path("results/evaluate"))["metrics"]["top_1_accuracy"], Results(Path("onnx/evaluate"))["metrics"]["top_1_accuracy"]);
+  EXPECT_EQ(Results(Path("results/evaluate"))["metrics"]["top_1_accuracy"],
+            Results(Path("onnx/evaluate"))["metrics"]["top_1_accuracy"]);
 
   MustRun("inference", "inference.checkpoint=" + qat + " inference.image_dir=" + Path("data/val"));
   const auto lines = Split(ReadFile(Path("results/inference/result.csv")), '\n');
@@ -198,13 +210,15 @@ TEST_F(E2e, TheWholeLine) {
 
   CompareWithOnnxRuntime(qat, Path("qat/export/qdq.onnx"), Path("data/val"), root_);
 
-  for (const std::string& file : {qat, Path("qat/export/qdq.onnx"), Path("qat/export/calib.cache"), Path("from_octet/build/model.plan")}) {
+  for (const std::string& file :
+       {qat, Path("qat/export/qdq.onnx"), Path("qat/export/calib.cache"), Path("from_octet/build/model.plan")}) {
     const Outcome o = Shell(Octet("inspect " + file));
     EXPECT_EQ(o.exit_code, 0) << o.output;
     EXPECT_GT(o.output.size(), 100U);
   }
   EXPECT_THAT(Shell(Octet("inspect --graph " + qat)).output, HasSubstr("QuantizeLinear("));
-  const Outcome table = Shell(Octet("compare FP32=" + Path("results/evaluate") + " QAT=" + Path("from_octet/evaluate")));
+  const Outcome table =
+      Shell(Octet("compare FP32=" + Path("results/evaluate") + " QAT=" + Path("from_octet/evaluate")));
   EXPECT_THAT(table.output, HasSubstr("| FP32"));
 
   const Outcome run = Shell(std::string(OCTET_BIN_DIR) + "/octet-run " + Path("from_octet/build/model.plan") + " " +
@@ -214,7 +228,8 @@ TEST_F(E2e, TheWholeLine) {
   EXPECT_THAT(ldd, testing::Not(HasSubstr("torch")));
 
   // Damaged files: one line, exit code 1, and the error names the file.
-  for (const std::string& file : {qat, Path("from_octet/build/model.plan"), Path("results/export/fp32.onnx"), Path("qat/export/calib.cache")}) {
+  for (const std::string& file :
+       {qat, Path("from_octet/build/model.plan"), Path("results/export/fp32.onnx"), Path("qat/export/calib.cache")}) {
     const std::string extension = fs::path(file).extension().string();
     const std::string cut = Path("cut" + extension);
     const std::string bytes = ReadFile(file);
@@ -222,16 +237,20 @@ TEST_F(E2e, TheWholeLine) {
     ExpectUserError(Shell(Octet("inspect " + cut)), "cut" + extension);
   }
   ExpectUserError(Run("evaluate", "evaluate.trt_engine=" + Path("cut.plan")), "cut.plan");
-  ExpectUserError(Run("train", "train.checkpoint=" + fp32 + " model.backbone=resnet_18"), "holds the network 'resnet_10', but the spec asks for 'resnet_18'");
+  ExpectUserError(Run("train", "train.checkpoint=" + fp32 + " model.backbone=resnet_18"),
+                  "holds the network 'resnet_10', but the spec asks for 'resnet_18'");
   // A quantized checkpoint stays quantized without a flag.
-  EXPECT_THAT(MustRun("train", "results_dir=" + Path("goes_on") + " train.checkpoint=" + qat + " train.num_epochs=1"), HasSubstr("quantized already: QAT goes on"));
+  EXPECT_THAT(MustRun("train", "results_dir=" + Path("goes_on") + " train.checkpoint=" + qat + " train.num_epochs=1"),
+              HasSubstr("quantized already: QAT goes on"));
 }
 
-// Any trained model against ONNX Runtime: OCTET_WITNESS_MODEL=m.octet OCTET_WITNESS_QDQ=qdq.onnx OCTET_WITNESS_IMAGES=folder.
+// Any trained model against ONNX Runtime: OCTET_WITNESS_MODEL=m.octet OCTET_WITNESS_QDQ=qdq.onnx
+// OCTET_WITNESS_IMAGES=folder.
 TEST(Witness, OnnxRuntimeAgreesOnATrainedModel) {
   const char* model = std::getenv("OCTET_WITNESS_MODEL");
   if (model == nullptr) GTEST_SKIP() << "no model given; the whole line below compares its own";
-  CompareWithOnnxRuntime(model, std::getenv("OCTET_WITNESS_QDQ"), std::getenv("OCTET_WITNESS_IMAGES"), testing::TempDir());
+  CompareWithOnnxRuntime(model, std::getenv("OCTET_WITNESS_QDQ"), std::getenv("OCTET_WITNESS_IMAGES"),
+                         testing::TempDir());
 }
 
 // The weights and the state of a finished run, for comparison.
@@ -246,7 +265,8 @@ TEST_F(E2e, KilledTrainingResumesToTheSameWeights) {
   MustRun("train", "results_dir=" + Path("whole") + common);
   // The same in a child that is killed in the middle of the second epoch.
   const std::string results = Path("killed");
-  const std::string command = "exec " + Octet("classification train -e " + Spec() + " results_dir=" + results + common) + " >/dev/null 2>&1";
+  const std::string command =
+      "exec " + Octet("classification train -e " + Spec() + " results_dir=" + results + common) + " >/dev/null 2>&1";
   const pid_t child = fork();
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
@@ -289,7 +309,8 @@ TEST_F(E2e, BadData) {
     return Path(name);
   };
   const auto train = [](const std::string& data, const std::string& more = "") {
-    return Run("train", "results_dir=" + data + "_out train.num_epochs=1 dataset.train_dataset_path=" + data + "/train dataset.val_dataset_path=" + data + "/val " + more);
+    return Run("train", "results_dir=" + data + "_out train.num_epochs=1 dataset.train_dataset_path=" + data +
+                            "/train dataset.val_dataset_path=" + data + "/val " + more);
   };
   const auto first_class = [](const std::string& data) {
     std::vector<std::string> names;
@@ -340,8 +361,9 @@ TEST_F(E2e, FullDiskKeepsTheOldModel) {
   const std::string model = results + "/train/resnet_10_001.octet";
   const std::string before = ReadFile(model);
   // 1 MiB is the largest file that this shell's children may write; the model is larger.
-  const Outcome o = Shell("trap '' XFSZ; ulimit -f 1024; " +
-                          Octet("classification train -e " + Spec() + " results_dir=" + results + " train.num_epochs=1 train.random_seed=7"));
+  const Outcome o =
+      Shell("trap '' XFSZ; ulimit -f 1024; " + Octet("classification train -e " + Spec() + " results_dir=" + results +
+                                                     " train.num_epochs=1 train.random_seed=7"));
   ExpectUserError(o, "cannot write");
   EXPECT_EQ(ReadFile(model), before);
 }

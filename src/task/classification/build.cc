@@ -61,9 +61,12 @@ Source LoadSource(const spec::Spec& spec, const std::string& path) {
 tensorrt::CalibrationCache CalibrateImages(const spec::Spec& spec, const ir::Graph& graph,
                                            const data::PreprocessOptions& preprocess) {
   const std::string folder = spec.GetString(std::string(kCalibration) + "cal_image_dir");
-  OCTET_REQUIRE(!folder.empty(), "{}: the network has no Q/DQ nodes and there is no calibration cache, so INT8 needs images to calibrate with; set "
-                "gen_trt_engine.tensorrt.calibration.cal_image_dir, or give a QAT export (qdq.onnx, or fp32.onnx with its cache)",
-                spec.file());
+  OCTET_REQUIRE(
+      !folder.empty(),
+      "{}: the network has no Q/DQ nodes and there is no calibration cache, so INT8 needs images to calibrate with; "
+      "set "
+      "gen_trt_engine.tensorrt.calibration.cal_image_dir, or give a QAT export (qdq.onnx, or fp32.onnx with its cache)",
+      spec.file());
   const int64_t batch_size = spec.GetInt(std::string(kCalibration) + "cal_batch_size");
   const int64_t batches = spec.GetInt(std::string(kCalibration) + "cal_batches");
   std::vector<data::ImageFile> files = data::ListImages(folder);
@@ -103,7 +106,8 @@ tensorrt::CalibrationCache CalibrateImages(const spec::Spec& spec, const ir::Gra
   progress.Finish(quant::NameOf(calibration.method));
   tensorrt::CalibrationCache cache;
   cache.version = tensorrt::VersionInteger(spec.GetString("export.tensorrt_version"));
-  for (const std::string& name : CalibratedTensors(graph)) cache.entries.push_back({name, quant::ScaleOfAmax(amax.at(name))});
+  for (const std::string& name : CalibratedTensors(graph))
+    cache.entries.push_back({name, quant::ScaleOfAmax(amax.at(name))});
   return cache;
 }
 
@@ -115,13 +119,18 @@ ir::Graph ApplyCache(const ir::Graph& graph, const tensorrt::CalibrationCache& c
   int64_t unknown = 0;
   for (const tensorrt::CacheEntry& entry : cache.entries) {
     if (graph.Find(entry.name) == ir::kNoValue) ++unknown;
-    OCTET_REQUIRE(entry.scale > 0, "calibration cache: the scale of '{}' is {}; a scale must be positive", entry.name, entry.scale);
+    OCTET_REQUIRE(entry.scale > 0, "calibration cache: the scale of '{}' is {}; a scale must be positive", entry.name,
+                  entry.scale);
     options.scales[entry.name] = entry.scale;
   }
-  if (unknown > 0) LogWarning("calibration cache: {} of {} entries name no tensor of the network; they are ignored", unknown, cache.entries.size());
+  if (unknown > 0)
+    LogWarning("calibration cache: {} of {} entries name no tensor of the network; they are ignored", unknown,
+               cache.entries.size());
   ir::Graph quantized = passes::PrepareForPtq(graph, options);
-  OCTET_REQUIRE(passes::HasQdq(quantized), "calibration cache: no layer of the network has scales for its input and its output; is it the cache of "
-                "another network?");
+  OCTET_REQUIRE(
+      passes::HasQdq(quantized),
+      "calibration cache: no layer of the network has scales for its input and its output; is it the cache of "
+      "another network?");
   return quantized;
 }
 

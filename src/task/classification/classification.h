@@ -1,4 +1,5 @@
-// The commands of `octet classification`: each takes a spec, writes its results folder, and meets the others through files only.
+// The commands of `octet classification`: each takes a spec, writes its results folder, and meets the others through
+// files only.
 #pragma once
 
 #include "spec/spec.h"
@@ -14,7 +15,8 @@ void Evaluate(const spec::Spec& spec);
 // A QAT model: fp32.onnx, the calibration cache, qdq.onnx. A float model: fp32.onnx.
 void Export(const spec::Spec& spec);
 
-// An INT8 plan from a Q/DQ ONNX, an ONNX with a calibration cache, a QAT .octet; or, without any scales, by calibration.
+// An INT8 plan from a Q/DQ ONNX, an ONNX with a calibration cache, a QAT .octet; or, without any scales, by
+// calibration.
 void Build(const spec::Spec& spec);
 
 // result.csv: path,label,confidence of every image below inference.image_dir.

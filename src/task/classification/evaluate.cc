@@ -30,8 +30,8 @@ void PrintPerClass(const Score& score, const std::vector<std::string>& classes) 
   for (const std::string& name : classes) width = std::max(width, name.size());
   fmt::print("{:<{}}  images  precision  recall     F1\n", "class", width);
   for (size_t c = 0; c < classes.size(); ++c) {
-    fmt::print("{:<{}}  {:>6}  {:>9.4f}  {:>6.4f} {:>6.4f}\n", classes[c], width, metrics[c].images, metrics[c].precision,
-               metrics[c].recall, metrics[c].f1);
+    fmt::print("{:<{}}  {:>6}  {:>9.4f}  {:>6.4f} {:>6.4f}\n", classes[c], width, metrics[c].images,
+               metrics[c].precision, metrics[c].recall, metrics[c].f1);
   }
 }
 
@@ -59,7 +59,8 @@ double MedianLatencyMs(Predictor& predictor, const data::PreprocessOptions& p) {
   for (int i = 0; i < 25; ++i) {
     const auto start = std::chrono::steady_clock::now();
     predictor.Predict(image);
-    if (i >= 5) ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (i >= 5)
+      ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
   std::nth_element(ms.begin(), ms.begin() + static_cast<long>(ms.size() / 2), ms.end());
   return ms[ms.size() / 2];
@@ -82,7 +83,8 @@ void Evaluate(const spec::Spec& spec) {
     options.workers = workers;
     data::DataLoader loader(images, preprocess, options);
     LogInfo("{}: {}", path, predictor->description());
-    const Score score = Evaluate(*predictor, loader, static_cast<int64_t>(images->classes().size()), spec.GetInt("evaluate.top_k"), true);
+    const Score score = Evaluate(*predictor, loader, static_cast<int64_t>(images->classes().size()),
+                                 spec.GetInt("evaluate.top_k"), true);
     PrintPerClass(score, images->classes());
     fmt::print("{} images: top-1 {:.2f} %, top-{} {:.2f} %, loss {:.4f}\n", score.images, 100 * score.top1, score.k,
                100 * score.topk, score.loss);
@@ -115,7 +117,8 @@ void Infer(const spec::Spec& spec) {
     set_options.decode.channels = preprocess.channels;
     set_options.decode.depth = preprocess.depth;
     set_options.threads = HardwareThreads();
-    const auto images = std::make_shared<data::ImageSet>(data::ListImages(spec.Require("inference.image_dir")), set_options);
+    const auto images =
+        std::make_shared<data::ImageSet>(data::ListImages(spec.Require("inference.image_dir")), set_options);
     data::LoaderOptions options;
     options.batch_size = 16;
     options.workers = HardwareThreads();
@@ -133,8 +136,9 @@ void Infer(const spec::Spec& spec) {
       for (int64_t i = 0; i < output.dim(0); ++i) {
         const float* p = output.data<float>() + i * n;
         const int64_t best = std::max_element(p, p + n) - p;
-        csv += fmt::format("{},{},{:.6f}\n", CsvField(images->file(batch.samples[static_cast<size_t>(i)]).path),
-                           CsvField(classes.empty() ? std::to_string(best) : classes[static_cast<size_t>(best)]), p[best]);
+        csv +=
+            fmt::format("{},{},{:.6f}\n", CsvField(images->file(batch.samples[static_cast<size_t>(i)]).path),
+                        CsvField(classes.empty() ? std::to_string(best) : classes[static_cast<size_t>(best)]), p[best]);
       }
       progress.Advance(output.dim(0));
     }

@@ -20,8 +20,8 @@ std::string PathOr(const spec::Spec& spec, const std::string& key, const std::st
 }
 
 void CheckOnnxName(const spec::Spec& spec, const std::string& key, const std::string& path) {
-  OCTET_REQUIRE(path.size() > 5 && path.compare(path.size() - 5, 5, ".onnx") == 0, "{}: {} is '{}'; it must end in .onnx",
-                spec.Where(key), key, path);
+  OCTET_REQUIRE(path.size() > 5 && path.compare(path.size() - 5, 5, ".onnx") == 0,
+                "{}: {} is '{}'; it must end in .onnx", spec.Where(key), key, path);
 }
 
 }  // namespace
@@ -46,8 +46,9 @@ void Export(const spec::Spec& spec) {
     report.OutputFile("fp32_onnx", onnx_file);
     fmt::print("FP32 ONNX           {}\n", onnx_file);
     if (!passes::HasQdq(folded)) {
-      fmt::print("The model is not quantized: no calibration cache and no Q/DQ file. `octet classification build` calibrates "
-                 "the ONNX file (PTQ); train.qat: true trains with quantization.\n");
+      fmt::print(
+          "The model is not quantized: no calibration cache and no Q/DQ file. `octet classification build` calibrates "
+          "the ONNX file (PTQ); train.qat: true trains with quantization.\n");
       report.Success("Export finished successfully.");
       return;
     }
@@ -66,7 +67,8 @@ void Export(const spec::Spec& spec) {
     report.Metric("scales_ptq", static_cast<double>(ptq));
     fmt::print("calibration cache   {} (TensorRT {})\n", cache_file, tensorrt::VersionText(version));
     fmt::print("Q/DQ ONNX           {}\n", qdq_file);
-    fmt::print("scales: QAT wrote {}, post-training calibration of the same network writes {}\n", cache.entries.size(), ptq);
+    fmt::print("scales: QAT wrote {}, post-training calibration of the same network writes {}\n", cache.entries.size(),
+               ptq);
     report.Success("Export finished successfully.");
   });
 }

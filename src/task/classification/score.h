@@ -14,7 +14,7 @@ struct Score {
   double top1 = 0;  // fractions of all images
   double topk = 0;
   int64_t k = 1;
-  double loss = 0;  // mean -log p(label)
+  double loss = 0;                              // mean -log p(label)
   std::vector<std::vector<int64_t>> confusion;  // [true][predicted]
   double predict_seconds = 0;                   // inside the network, all images
 };

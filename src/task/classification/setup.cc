@@ -83,14 +83,15 @@ const char* ModeName(data::PreprocessMode mode) {
 
 std::map<std::string, std::string> DescribeData(const std::vector<std::string>& classes,
                                                 const data::PreprocessOptions& p) {
-  nlohmann::json preprocess = {{"width", p.width},
-                               {"height", p.height},
-                               {"channels", p.channels},
-                               {"depth", p.depth},
-                               {"mode", ModeName(p.mode)},
-                               {"image_mean", p.image_mean},
-                               {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
-                               {"center_crop", p.center_crop}};
+  nlohmann::json preprocess = {
+      {"width", p.width},
+      {"height", p.height},
+      {"channels", p.channels},
+      {"depth", p.depth},
+      {"mode", ModeName(p.mode)},
+      {"image_mean", p.image_mean},
+      {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
+      {"center_crop", p.center_crop}};
   return {{"task", "classification"},
           {"octet_version", report::OctetVersion()},
           {"classes", nlohmann::json(classes).dump()},

@@ -1,5 +1,5 @@
-// From a classification spec to the pieces that its commands share: network and preprocessing options, data sets, result folders, and
-// the settings that travel inside model files and plans.
+// From a classification spec to the pieces that its commands share: network and preprocessing options, data sets,
+// result folders, and the settings that travel inside model files and plans.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,8 @@ std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& inf
 // What the file was trained with; where it says nothing, the spec's settings.
 data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec);
 
-// A scanned and validated folder of class folders; bad images are reported and counted in the report as "<what>_skipped".
+// A scanned and validated folder of class folders; bad images are reported and counted in the report as
+// "<what>_skipped".
 std::shared_ptr<data::ImageSet> LoadImages(const data::ImageFolder& folder, const data::PreprocessOptions& preprocess,
                                            int threads, const std::string& what, report::RunReport& report);
 

@@ -37,13 +37,16 @@ std::string NewestCheckpoint(const std::string& folder, const std::string& backb
 void RequireSameBackbone(const ir::Graph& graph, const spec::Spec& spec, const std::string& path) {
   const std::string wanted = spec.GetString("model.backbone");
   const std::string found = BackboneOf(graph);
-  OCTET_REQUIRE(found == wanted, "{}: checkpoint '{}' holds the network '{}', but the spec asks for '{}' ({}); set model.backbone: {} "
+  OCTET_REQUIRE(found == wanted,
+                "{}: checkpoint '{}' holds the network '{}', but the spec asks for '{}' ({}); set model.backbone: {} "
                 "or give another checkpoint",
                 spec.file(), path, found.empty() ? graph.name() : found, wanted, spec.Where("model.backbone"),
                 found.empty() ? graph.name() : found);
 }
 
-int64_t ClassesOfGraph(const ir::Graph& graph) { return graph.value(graph.outputs().at(0)).type.shape.back(); }
+int64_t ClassesOfGraph(const ir::Graph& graph) {
+  return graph.value(graph.outputs().at(0)).type.shape.back();
+}
 
 // Constants of `from` replace those of the same name and shape.
 void LoadWeightsByName(ir::Graph& to, const ir::Graph& from, const std::string& path) {
@@ -82,7 +85,8 @@ ir::Graph FromCheckpoint(const spec::Spec& spec, const std::string& path) {
     RequireInputSize(found, PreprocessFromSpec(spec), "checkpoint '" + path + "'");
     return found;
   }
-  OCTET_REQUIRE(!passes::HasQdq(found), "checkpoint '{}' is quantized and has {} classes; the spec asks for {} "
+  OCTET_REQUIRE(!passes::HasQdq(found),
+                "checkpoint '{}' is quantized and has {} classes; the spec asks for {} "
                 "(dataset.num_classes). Start from a float checkpoint to change the classes",
                 path, ClassesOfGraph(found), wanted.num_classes);
   ir::Graph graph = zoo::BuildNetwork(wanted);
@@ -101,24 +105,30 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
   std::string resume = spec.GetString("train.resume_training_checkpoint_path");
   if (resume.empty() && spec.GetBool("train.resume")) {
     resume = NewestCheckpoint(results_folder, spec.GetString("model.backbone"));
-    if (resume.empty()) LogInfo("train.resume: no checkpoint in {}; training starts from the beginning", results_folder);
+    if (resume.empty())
+      LogInfo("train.resume: no checkpoint in {}; training starts from the beginning", results_folder);
   }
   if (!resume.empty()) {
     ir::Model model = ir::ReadModel(resume);
     RequireSameBackbone(model.graph, spec, resume);
     OCTET_REQUIRE(ClassesOfGraph(model.graph) == spec.GetInt("dataset.num_classes"),
-                  "checkpoint '{}' has {} classes; dataset.num_classes is {} ({}). A run resumes with its own classes", resume,
-                  ClassesOfGraph(model.graph), spec.GetInt("dataset.num_classes"), spec.Where("dataset.num_classes"));
+                  "checkpoint '{}' has {} classes; dataset.num_classes is {} ({}). A run resumes with its own classes",
+                  resume, ClassesOfGraph(model.graph), spec.GetInt("dataset.num_classes"),
+                  spec.Where("dataset.num_classes"));
     RequireInputSize(model.graph, PreprocessFromSpec(spec), "checkpoint '" + resume + "'");
-    OCTET_REQUIRE(!model.state.empty(), "checkpoint '{}' has no training state to resume from; give it as train.checkpoint "
-                  "to start a new training with its weights", resume);
+    OCTET_REQUIRE(!model.state.empty(),
+                  "checkpoint '{}' has no training state to resume from; give it as train.checkpoint "
+                  "to start a new training with its weights",
+                  resume);
     start.graph = std::move(model.graph);
     start.state = std::move(model.state);
     start.resumed = true;
     start.description = "resumed from " + resume;
     start.qat = passes::HasQdq(start.graph);
-    OCTET_REQUIRE(start.qat || !spec.GetBool("train.qat"), "checkpoint '{}' is of an FP32 training, but train.qat is true ({}). To begin QAT "
-                  "from it, give it as train.checkpoint and not as the one to resume", resume, spec.Where("train.qat"));
+    OCTET_REQUIRE(start.qat || !spec.GetBool("train.qat"),
+                  "checkpoint '{}' is of an FP32 training, but train.qat is true ({}). To begin QAT "
+                  "from it, give it as train.checkpoint and not as the one to resume",
+                  resume, spec.Where("train.qat"));
     return start;
   }
   const std::string checkpoint = spec.GetString("train.checkpoint");
@@ -128,8 +138,9 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
   if (start.qat) {
     start.description += ", quantized already: QAT goes on";
   } else if (spec.GetBool("train.qat")) {
-    OCTET_REQUIRE(spec.GetString("quant.recipe") == "fused", "quant.recipe is '{}' ({}); this version has the recipe 'fused'",
-                  spec.GetString("quant.recipe"), spec.Where("quant.recipe"));
+    OCTET_REQUIRE(spec.GetString("quant.recipe") == "fused",
+                  "quant.recipe is '{}' ({}); this version has the recipe 'fused'", spec.GetString("quant.recipe"),
+                  spec.Where("quant.recipe"));
     start.graph = passes::PrepareForQat(std::move(start.graph));
     start.qat = start.calibrate = true;
   }

@@ -11,12 +11,12 @@
 namespace octet::task::classification {
 
 struct StartingPoint {
-  ir::Graph graph;                    // float or with Q/DQ
+  ir::Graph graph;                      // float or with Q/DQ
   std::map<std::string, Tensor> state;  // to restore, when `resumed`
   bool resumed = false;
-  bool qat = false;                   // the graph is quantized (now)
-  bool calibrate = false;             // Q/DQ is new: its ranges need calibration
-  std::string description;            // for the log
+  bool qat = false;         // the graph is quantized (now)
+  bool calibrate = false;   // Q/DQ is new: its ranges need calibration
+  std::string description;  // for the log
 };
 
 // Follows train.resume_training_checkpoint_path, train.resume, train.checkpoint, train.qat, in this order. A quantized

@@ -167,11 +167,12 @@ class Run {
     LogInfo("{}: {}", backbone_, start.description);
     qat_ = start.qat;
     ReportQuantizers(start.graph);
-    loader_ = std::make_unique<data::DataLoader>(data_.train, data_.preprocess, TrainLoaderOptions(spec, data_.train->size()));
+    loader_ = std::make_unique<data::DataLoader>(data_.train, data_.preprocess,
+                                                 TrainLoaderOptions(spec, data_.train->size()));
     module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
     Freeze(spec, *module_);
-    trainer_ = std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
-                                                Options());
+    trainer_ = std::make_unique<train::Trainer>(
+        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")), Options());
     if (start.resumed) {
       trainer_->Restore({start.graph, {}, start.state});
     } else if (!start.state.empty()) {
@@ -183,7 +184,8 @@ class Run {
     const int64_t epochs = spec_.GetInt("train.num_epochs");
     const int64_t save_every = std::min(spec_.GetInt("train.checkpoint_interval"), epochs);
     const int64_t validate_every = std::min(spec_.GetInt("train.validation_interval"), epochs);
-    OCTET_REQUIRE(trainer_->epoch() < epochs, "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
+    OCTET_REQUIRE(trainer_->epoch() < epochs,
+                  "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
                   trainer_->epoch(), epochs, spec_.Where("train.num_epochs"));
     const std::string csv = report_.folder() + "/training.csv";
     if (!FileExists(csv)) AppendLine(csv, "epoch,loss,accuracy,learning_rate,val_loss,val_accuracy,seconds");
@@ -196,10 +198,14 @@ class Run {
       const bool validate = done % validate_every == 0 || done == epochs;
       if (validate) score = Validate();
       LogEpoch(result, validate ? &score : nullptr, csv, epochs);
-      report_.Running("Training loop in progress", {{"loss", result.loss}, {"accuracy", result.metrics.at("accuracy")}},
-                      {{"epoch", static_cast<double>(done)}, {"max_epoch", static_cast<double>(epochs)},
-                       {"time_per_epoch", result.seconds}, {"learning_rate", result.learning_rate}, {"loss", result.loss},
-                       {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
+      report_.Running(
+          "Training loop in progress", {{"loss", result.loss}, {"accuracy", result.metrics.at("accuracy")}},
+          {{"epoch", static_cast<double>(done)},
+           {"max_epoch", static_cast<double>(epochs)},
+           {"time_per_epoch", result.seconds},
+           {"learning_rate", result.learning_rate},
+           {"loss", result.loss},
+           {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
       if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), backbone_, done), true);
       if (validate && score.top1 > best_) {
         best_ = score.top1;
