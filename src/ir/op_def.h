@@ -47,6 +47,27 @@ struct QuantRule {
   std::function<int(const Node&)> weight_axis;
 };
 
+// How an operator carries channels (axis 1 of a tensor) from its inputs to its output.
+enum class ChannelFlow {
+  kBarrier,  // mixes or orders channels in its own way: what enters and what leaves keeps all its channels
+  kThrough,  // output channel c comes from channel c of input 0; kParam and kBuffer inputs are vectors of one element a
+             // channel
+  kLayer,    // makes new channels, each from all of input 0; weight and bias have one slice a channel
+  kDepthwise,  // channel c of input 0 makes the next m output channels; attribute `group` counts the input channels
+  kJoin,       // element-wise with broadcasting: channel c of every input meets channel c of the others
+  kConcat,     // joins tensors along attribute `axis`
+  kFlatten,    // [N,C,...] -> [N,C*...]: a channel becomes a run of elements
+};
+
+struct PruneRule {
+  // `inputs` as for infer; types are known. Empty: kBarrier.
+  std::function<ChannelFlow(const Node& node, const std::vector<const Value*>& inputs)> flow;
+  // Of a kLayer: the axis of the kWeight input along which the channels of input 0 lie.
+  std::function<int(const Node&)> weight_input_axis;
+  // The input, if any, that holds the output's shape: its element 1 follows the number of channels.
+  int shape_input = -1;
+};
+
 struct OpDef {
   std::string name;
   int min_inputs = 1;
@@ -55,6 +76,9 @@ struct OpDef {
   std::vector<InputRole> roles = {InputRole::kData};  // the last one repeats
   std::vector<AttrDef> attrs;
   QuantRule quant;
+  PruneRule prune;
+  // Multiply-adds for one image (the size of axis 0 does not count). Empty: none worth counting.
+  std::function<int64_t(const Node& node, const std::vector<const Value*>& inputs, const Value& output)> macs;
 
   // Output types from input types and constants. `inputs[i]` is nullptr for an absent optional input. Throws a user
   // Error, naming the node, when the inputs do not fit.

@@ -136,6 +136,10 @@ int64_t Product(const Shape& shape, size_t begin, size_t end) {
   return n;
 }
 
+FlowRule Always(ir::ChannelFlow flow) {
+  return [flow](const Node&, const Inputs&) { return flow; };
+}
+
 Types One(DType dtype, Shape shape) {
   return {TensorType{dtype, std::move(shape)}};
 }

@@ -2,6 +2,7 @@
 // node, broadcasting, axes, and inference on concrete tensors for the reference kernels.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,6 +55,10 @@ int64_t NormalAxis(const Node& node, int64_t axis, int64_t rank);        // in [
 Shape BroadcastShape(const Node& node, const Shape& a, const Shape& b);  // numpy; throws when they do not fit
 Shape Spatial(const Shape& shape);                                       // the sizes after the first two
 int64_t Product(const Shape& shape, size_t begin, size_t end);           // kDynamic when a factor is dynamic
+
+// ---- pruning
+using FlowRule = std::function<ir::ChannelFlow(const Node&, const Inputs&)>;
+FlowRule Always(ir::ChannelFlow flow);
 
 // ---- inference
 Types One(DType dtype, Shape shape);

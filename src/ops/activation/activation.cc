@@ -50,6 +50,7 @@ void AddActivation(const char* name, std::vector<ir::AttrDef> attrs, InQat in_qa
   def.name = name;
   def.attrs = std::move(attrs);
   def.quant.region = ir::RegionRole::kActivation;
+  def.prune.flow = Always(ir::ChannelFlow::kThrough);
   def.infer = SameAsFirstFloat;
   def.reference = FloatActivationReference;
   ir::RegisterOp(def);
@@ -84,6 +85,7 @@ void InstallActivation() {
   relu.name = "Relu";
   relu.quant.region = ir::RegionRole::kActivation;
   relu.quant.becomes_relu6 = true;
+  relu.prune.flow = Always(ir::ChannelFlow::kThrough);
   relu.infer = SameAsFirst;
   relu.reference = ReluReference;
   ir::RegisterOp(relu);
@@ -93,6 +95,7 @@ void InstallActivation() {
   clip.max_inputs = 3;
   clip.roles = {InputRole::kData, InputRole::kConst, InputRole::kConst};
   clip.quant.region = ir::RegionRole::kActivation;
+  clip.prune.flow = Always(ir::ChannelFlow::kThrough);
   clip.infer = InferClip;
   clip.reference = ClipReference;
   ir::RegisterOp(clip);
@@ -103,6 +106,7 @@ void InstallActivation() {
   prelu.roles = {InputRole::kData, InputRole::kParam};
   prelu.quant.region = ir::RegionRole::kActivation;
   prelu.quant.becomes_relu6 = true;
+  prelu.prune.flow = Always(ir::ChannelFlow::kJoin);  // the slope broadcasts
   prelu.infer = InferPRelu;
   prelu.reference = PReluReference;
   ir::RegisterOp(prelu);

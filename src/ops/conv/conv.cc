@@ -61,6 +61,24 @@ Types InferConvTranspose(const Node& node, const Inputs& inputs) {
   return One(inputs[0]->type.dtype, out);
 }
 
+// Groups of several channels each would have to lose equally many: they keep all.
+ir::ChannelFlow ConvFlow(const Node& node, const Inputs& inputs) {
+  const int64_t group = node.attr_int("group", 1);
+  if (group == 1) return ir::ChannelFlow::kLayer;
+  return group == ShapeAt(node, inputs, 0)[1] ? ir::ChannelFlow::kDepthwise : ir::ChannelFlow::kBarrier;
+}
+
+int64_t ConvMacs(const Node& node, const Inputs& inputs, const ir::Value& output) {
+  const Shape& w = ShapeAt(node, inputs, 1);
+  return Product(output.type.shape, 1, output.type.shape.size()) * Product(w, 1, w.size());
+}
+
+int64_t ConvTransposeMacs(const Node& node, const Inputs& inputs, const ir::Value&) {
+  const Shape& x = ShapeAt(node, inputs, 0);
+  const Shape& w = ShapeAt(node, inputs, 1);
+  return Product(x, 1, x.size()) * Product(w, 1, w.size());
+}
+
 OpDef ConvDef() {
   OpDef def;
   def.name = "Conv";
@@ -71,6 +89,9 @@ OpDef ConvDef() {
                Ints("kernel_shape"),         Ints("pads"),      Ints("strides")};
   def.quant.region = ir::RegionRole::kAnchor;
   def.quant.weight_axis = [](const Node&) { return 0; };
+  def.prune.flow = ConvFlow;
+  def.prune.weight_input_axis = [](const Node&) { return 1; };
+  def.macs = ConvMacs;
   def.infer = InferConv;
   def.reference = ConvReference;
   return def;
@@ -82,6 +103,11 @@ OpDef ConvTransposeDef() {
   def.attrs.push_back(Ints("output_padding"));
   def.attrs.push_back(Ints("output_shape"));
   def.quant.weight_axis = [](const Node&) { return 1; };
+  def.prune.flow = [](const Node& node, const Inputs&) {
+    return node.attr_int("group", 1) == 1 ? ir::ChannelFlow::kLayer : ir::ChannelFlow::kBarrier;
+  };
+  def.prune.weight_input_axis = [](const Node&) { return 0; };
+  def.macs = ConvTransposeMacs;
   def.infer = InferConvTranspose;
   def.reference = ConvTransposeReference;
   return def;

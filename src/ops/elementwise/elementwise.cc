@@ -55,6 +55,7 @@ OpDef Broadcasting(const char* name, int min_inputs, int max_inputs) {
   def.min_inputs = min_inputs;
   def.max_inputs = max_inputs;
   def.roles = {InputRole::kData};
+  def.prune.flow = Always(ir::ChannelFlow::kJoin);
   def.infer = InferArithmetic;
   def.reference = ArithmeticReference;
   return def;
@@ -96,6 +97,7 @@ void InstallElementwise() {
        {"Abs", "Neg", "Sign", "Sqrt", "Exp", "Log", "Reciprocal", "Erf", "Floor", "Ceil", "Round", "Sin", "Cos"}) {
     OpDef unary;
     unary.name = name;
+    unary.prune.flow = Always(ir::ChannelFlow::kThrough);
     unary.infer = SameAsFirst;
     unary.reference = UnaryReference;
     ir::RegisterOp(unary);

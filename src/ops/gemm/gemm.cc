@@ -48,6 +48,13 @@ Types InferMatMul(const Node& node, const Inputs& inputs) {
   return One(inputs[0]->type.dtype, out);
 }
 
+// Rows of the first operand (for a matrix: one, the image) times the size of the weight.
+int64_t MatrixMacs(const Node& node, const Inputs& inputs, const ir::Value&) {
+  const Shape& a = ShapeAt(node, inputs, 0);
+  const Shape& b = ShapeAt(node, inputs, 1);
+  return (a.size() > 2 ? Product(a, 1, a.size() - 1) : 1) * Product(b, b.size() > 2 ? b.size() - 2 : 0, b.size());
+}
+
 }  // namespace
 
 void InstallGemm() {
@@ -59,6 +66,11 @@ void InstallGemm() {
   gemm.attrs = {Float("alpha", 1.0f), Float("beta", 1.0f), Int("transA", 0), Int("transB", 0)};
   gemm.quant.region = ir::RegionRole::kAnchor;
   gemm.quant.weight_axis = [](const Node& node) { return node.attr_int("transB", 0) != 0 ? 0 : 1; };
+  gemm.prune.flow = [](const Node& node, const Inputs&) {
+    return node.attr_int("transA", 0) == 0 ? ir::ChannelFlow::kLayer : ir::ChannelFlow::kBarrier;
+  };
+  gemm.prune.weight_input_axis = [](const Node& node) { return node.attr_int("transB", 0) != 0 ? 1 : 0; };
+  gemm.macs = MatrixMacs;
   gemm.infer = InferGemm;
   gemm.reference = GemmReference;
   ir::RegisterOp(gemm);
@@ -69,6 +81,12 @@ void InstallGemm() {
   matmul.roles = {InputRole::kData, InputRole::kWeight};
   matmul.quant.region = ir::RegionRole::kAnchor;
   matmul.quant.weight_axis = [](const Node&) { return 1; };  // weights are matrices: the last of two axes
+  matmul.prune.flow = [](const Node& node, const Inputs& inputs) {
+    const bool matrices = ShapeAt(node, inputs, 0).size() == 2 && ShapeAt(node, inputs, 1).size() == 2;
+    return matrices ? ir::ChannelFlow::kLayer : ir::ChannelFlow::kBarrier;
+  };
+  matmul.prune.weight_input_axis = [](const Node&) { return 0; };
+  matmul.macs = MatrixMacs;
   matmul.infer = InferMatMul;
   matmul.reference = MatMulReference;
   ir::RegisterOp(matmul);

@@ -171,6 +171,31 @@ Types InferSpaceToDepth(const Node& node, const Inputs& inputs) {
   return One(inputs[0]->type.dtype, x);
 }
 
+// A Transpose, Slice or Pad that leaves batch and channels alone.
+ir::ChannelFlow SpatialOnly(bool spatial) {
+  return spatial ? ir::ChannelFlow::kThrough : ir::ChannelFlow::kBarrier;
+}
+
+ir::ChannelFlow TransposeFlow(const Node& node, const Inputs& inputs) {
+  const std::vector<int64_t> perm = Permutation(node, ShapeAt(node, inputs, 0).size());
+  return SpatialOnly(perm.size() > 2 && perm[0] == 0 && perm[1] == 1);
+}
+
+ir::ChannelFlow SliceFlow(const Node& node, const Inputs& inputs) {
+  if (!Has(inputs, 3)) return ir::ChannelFlow::kBarrier;
+  const auto axes = ConstInts(inputs, 3);
+  const int64_t rank = RankOf(node, inputs);
+  return SpatialOnly(
+      axes && std::all_of(axes->begin(), axes->end(), [&](int64_t a) { return NormalAxis(node, a, rank) >= 2; }));
+}
+
+ir::ChannelFlow PadFlow(const Node& node, const Inputs& inputs) {
+  const auto axes = Has(inputs, 3) ? RequireConstInts(node, inputs, 3, "axes") : std::vector<int64_t>();
+  const auto rank = static_cast<size_t>(RankOf(node, inputs));
+  const PadAmounts pads = NormalPads(node, rank, RequireConstInts(node, inputs, 1, "pads"), axes);
+  return SpatialOnly(rank > 2 && pads.begin[0] == 0 && pads.end[0] == 0 && pads.begin[1] == 0 && pads.end[1] == 0);
+}
+
 OpDef Def(const char* name, int min_inputs, int max_inputs, bool commutes) {
   OpDef def;
   def.name = name;
@@ -251,6 +276,7 @@ std::vector<int64_t> SplitSizes(const Node& node, int64_t size, const std::vecto
 void InstallLayout() {
   OpDef transpose = Def("Transpose", 1, 1, true);
   transpose.attrs = {Ints("perm")};
+  transpose.prune.flow = TransposeFlow;
   transpose.infer = InferTranspose;
   transpose.reference = TransposeReference;
   ir::RegisterOp(transpose);
@@ -258,6 +284,7 @@ void InstallLayout() {
   OpDef concat = Def("Concat", 1, -1, false);
   concat.roles = {InputRole::kData};
   concat.attrs = {Required(Int("axis", 0))};
+  concat.prune.flow = Always(ir::ChannelFlow::kConcat);
   concat.infer = InferConcat;
   concat.reference = ConcatReference;
   ir::RegisterOp(concat);
@@ -270,12 +297,14 @@ void InstallLayout() {
   ir::RegisterOp(split);
 
   OpDef slice = Def("Slice", 3, 5, true);
+  slice.prune.flow = SliceFlow;
   slice.infer = InferSlice;
   slice.reference = SliceReference;
   ir::RegisterOp(slice);
 
   OpDef pad = Def("Pad", 2, 4, false);
   pad.attrs = {String("mode", "constant")};
+  pad.prune.flow = PadFlow;
   pad.infer = InferPad;
   pad.reference = PadReference;
   ir::RegisterOp(pad);

@@ -49,6 +49,7 @@ void InstallNorm() {
   bn.roles = {InputRole::kData, InputRole::kParam, InputRole::kParam, InputRole::kBuffer, InputRole::kBuffer};
   bn.attrs = {Float("epsilon", 1e-5f), Float("momentum", 0.9f), Int("training_mode", 0)};
   bn.quant.region = ir::RegionRole::kScaleShift;
+  bn.prune.flow = Always(ir::ChannelFlow::kThrough);
   bn.infer = InferBatchNormalization;
   bn.reference = BatchNormalizationReference;
   ir::RegisterOp(bn);
@@ -58,6 +59,7 @@ void InstallNorm() {
   in.min_inputs = in.max_inputs = 3;
   in.roles = {InputRole::kData, InputRole::kParam, InputRole::kParam};
   in.attrs = {Float("epsilon", 1e-5f)};
+  in.prune.flow = Always(ir::ChannelFlow::kThrough);
   in.infer = InferInstanceNormalization;
   in.reference = InstanceNormalizationReference;
   ir::RegisterOp(in);

@@ -35,6 +35,7 @@ OpDef WindowPool(const char* name) {
   def.name = name;
   def.attrs = {String("auto_pad", "NOTSET"),   Int("ceil_mode", 0), Ints("dilations"),
                Required(Ints("kernel_shape")), Ints("pads"),        Ints("strides")};
+  def.prune.flow = Always(ir::ChannelFlow::kThrough);
   def.infer = InferPool;
   return def;
 }
@@ -58,12 +59,14 @@ void InstallPool() {
   OpDef global_max;
   global_max.name = "GlobalMaxPool";
   global_max.quant.commutes = true;
+  global_max.prune.flow = Always(ir::ChannelFlow::kThrough);
   global_max.infer = InferGlobal;
   global_max.reference = GlobalMaxPoolReference;
   ir::RegisterOp(global_max);
 
   OpDef global_average;
   global_average.name = "GlobalAveragePool";
+  global_average.prune.flow = Always(ir::ChannelFlow::kThrough);
   global_average.infer = [](const Node& node, const Inputs& inputs) {
     RequireFloat(node, inputs, 0);
     return InferGlobal(node, inputs);

@@ -38,6 +38,14 @@ Types InferArg(const Node& node, const Inputs& inputs) {
   return One(DType::kS64, out);
 }
 
+// Reductions over space leave batch and channels alone.
+ir::ChannelFlow ReduceFlow(const Node& node, const Inputs& inputs) {
+  const auto axes_input = Has(inputs, 1) ? RequireConstInts(node, inputs, 1, "axes") : std::vector<int64_t>();
+  const std::vector<int64_t> axes = ReducedAxes(node, ShapeAt(node, inputs, 0).size(), axes_input);
+  const bool spatial = axes.empty() || axes.front() >= 2;
+  return spatial ? ir::ChannelFlow::kThrough : ir::ChannelFlow::kBarrier;
+}
+
 }  // namespace
 
 std::vector<int64_t> ReducedAxes(const Node& node, size_t rank, const std::vector<int64_t>& axes_input) {
@@ -62,6 +70,7 @@ void InstallReduce() {
     def.roles = {InputRole::kData, InputRole::kConst};
     def.attrs = {Ints("axes"), Int("keepdims", 1), Int("noop_with_empty_axes", 0)};
     def.quant.commutes = def.name == "ReduceMax" || def.name == "ReduceMin";
+    def.prune.flow = ReduceFlow;
     def.infer = InferReduce;
     def.reference = ReduceReference;
     ir::RegisterOp(def);

@@ -75,6 +75,16 @@ Types InferResize(const Node& node, const Inputs& inputs) {
   return One(inputs[0]->type.dtype, out);
 }
 
+// Spatial resizing. `sizes` must list every axis, so that its element 1 is the number of channels.
+ir::ChannelFlow ResizeFlow(const Node& node, const Inputs& inputs) {
+  const Shape& in = ShapeAt(node, inputs, 0);
+  const Shape out = InferResize(node, inputs)[0].shape;
+  const bool spatial = in.size() > 2 && out[0] == in[0] && out[1] == in[1] &&
+                       (IsEmpty(inputs, 3) || node.attr_ints("axes", {}).empty()) &&
+                       node.attr_string("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize";
+  return spatial ? ir::ChannelFlow::kThrough : ir::ChannelFlow::kBarrier;
+}
+
 }  // namespace
 
 std::vector<ResizeAxis> ResolveResize(const Node& node, const Shape& shape, const std::vector<float>& roi,
@@ -164,6 +174,8 @@ void InstallResize() {
                String("keep_aspect_ratio_policy", "stretch"),
                String("mode", "nearest"),
                String("nearest_mode", "round_prefer_floor")};
+  def.prune.flow = ResizeFlow;
+  def.prune.shape_input = 3;
   def.infer = InferResize;
   def.reference = ResizeReference;
   ir::RegisterOp(def);

@@ -135,6 +135,35 @@ Types InferConstantOfShape(const Node& node, const Inputs& inputs) {
   return One(value != nullptr && value->defined() ? value->dtype() : DType::kF32, shape);
 }
 
+// A reshape that keeps batch and channels apart, or that runs channels and space together.
+ir::ChannelFlow ReshapeFlow(const Shape& in, const Shape& out) {
+  if (in.size() < 2 || out.size() < 2 || in[0] != out[0]) return ir::ChannelFlow::kBarrier;
+  const int64_t space = Product(in, 2, in.size());
+  if (in[1] < 0 || space < 0) return ir::ChannelFlow::kBarrier;
+  if (out[1] == in[1] && Product(out, 2, out.size()) == space) return ir::ChannelFlow::kThrough;
+  const bool flat = out.size() == 2 && out[1] == in[1] * space;
+  return flat ? ir::ChannelFlow::kFlatten : ir::ChannelFlow::kBarrier;
+}
+
+FlowRule ReshapeFlowOf(Types (*infer)(const Node&, const Inputs&)) {
+  return [infer](const Node& node, const Inputs& inputs) {
+    return ReshapeFlow(ShapeAt(node, inputs, 0), infer(node, inputs)[0].shape);
+  };
+}
+
+// Adding or dropping axes of size 1 behind the first two.
+FlowRule TrailingAxes(bool adds) {
+  return [adds](const Node& node, const Inputs& inputs) {
+    const auto rank = static_cast<int64_t>(ShapeAt(node, inputs, 0).size());
+    const auto axes = ConstInts(inputs, 1);
+    const int64_t all = rank + (adds && axes ? static_cast<int64_t>(axes->size()) : 0);
+    const bool trailing = rank >= 2 && axes && std::all_of(axes->begin(), axes->end(), [&](int64_t a) {
+                            return NormalAxis(node, a, all) >= 2;
+                          });
+    return trailing ? ir::ChannelFlow::kThrough : ir::ChannelFlow::kBarrier;
+  };
+}
+
 OpDef Keeps(const char* name, bool commutes = true) {
   OpDef def;
   def.name = name;
@@ -148,27 +177,33 @@ void InstallReshapes() {
   reshape.min_inputs = reshape.max_inputs = 2;
   reshape.roles = {InputRole::kData, InputRole::kConst};
   reshape.attrs = {Int("allowzero", 0)};
+  reshape.prune.flow = ReshapeFlowOf(InferReshape);
+  reshape.prune.shape_input = 1;
   reshape.infer = InferReshape;
   ir::RegisterOp(reshape);
 
   OpDef flatten = Keeps("Flatten");
   flatten.attrs = {Int("axis", 1)};
+  flatten.prune.flow = ReshapeFlowOf(InferFlatten);
   flatten.infer = InferFlatten;
   ir::RegisterOp(flatten);
 
   OpDef squeeze = Keeps("Squeeze");
   squeeze.max_inputs = 2;
   squeeze.roles = {InputRole::kData, InputRole::kConst};
+  squeeze.prune.flow = TrailingAxes(/*adds=*/false);
   squeeze.infer = InferSqueeze;
   ir::RegisterOp(squeeze);
 
   OpDef unsqueeze = squeeze;
   unsqueeze.name = "Unsqueeze";
   unsqueeze.min_inputs = 2;
+  unsqueeze.prune.flow = TrailingAxes(/*adds=*/true);
   unsqueeze.infer = InferUnsqueeze;
   ir::RegisterOp(unsqueeze);
 
   OpDef identity = Keeps("Identity");
+  identity.prune.flow = Always(ir::ChannelFlow::kThrough);
   identity.infer = SameAsFirst;
   ir::RegisterOp(identity);
 
@@ -177,6 +212,7 @@ void InstallReshapes() {
   dropout.max_outputs = 2;
   dropout.roles = {InputRole::kData, InputRole::kConst, InputRole::kConst};
   dropout.attrs = {Int("seed", 0)};
+  dropout.prune.flow = Always(ir::ChannelFlow::kThrough);
   dropout.infer = InferDropout;
   dropout.reference = DropoutReference;
   ir::RegisterOp(dropout);
@@ -235,6 +271,7 @@ void InstallShape() {
   OpDef cast;
   cast.name = "Cast";
   cast.attrs = {Required(Int("to", 1)), Int("saturate", 1)};
+  cast.prune.flow = Always(ir::ChannelFlow::kThrough);
   cast.infer = [](const Node& node, const Inputs& inputs) {
     return One(DTypeFromOnnx(node, node.attr_int("to", 1)), ShapeAt(node, inputs, 0));
   };
