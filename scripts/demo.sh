@@ -11,8 +11,6 @@ qat_epochs=${QAT_EPOCHS:-3}
 val=${VAL:-val}  # the folder with the validation images, beside train/
 data=${1:-}
 start=$SECONDS
-# Spinning threads cost much when something else runs on the machine, and little is gained by them when nothing does.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 say() { printf '\n== [%dm%02ds] %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$*"; }
 
 rm -rf "$out/fp32" "$out/ptq" "$out/qat" "$out/split"

@@ -1,5 +1,6 @@
 #include "passes/lower_for_engine.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <unordered_map>
@@ -298,8 +299,9 @@ class Lowering {
     const Codes* x = FindCodes(node.input(0));
     if (x == nullptr) return false;
     const bool pool = node.op == "MaxPool";
+    const std::vector<int64_t> dilations = node.attr_ints("dilations", {});
     if (pool && (node.attr_int("ceil_mode", 0) != 0 || node.attr_string("auto_pad", "NOTSET") != "NOTSET" ||
-                 node.has_attr("dilations"))) {
+                 std::any_of(dilations.begin(), dilations.end(), [](int64_t d) { return d != 1; }))) {
       return false;
     }
     const float scale = x->scale;

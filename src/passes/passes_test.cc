@@ -206,6 +206,14 @@ TEST(LowerForEngine, CodesEqualTheFakeQuantizedGraph) {
   ExpectNear(RunOne(folded, "tanh"), RunOne(lowered, "tanh"), 1e-4f);
 }
 
+// torch.onnx writes dilations=[1,1] on every pool.
+TEST(LowerForEngine, PoolWithUnitDilationsStaysInCodes) {
+  Graph g = Small();
+  g.mutable_node(g.value(g.Find("pool")).producer).attrs["dilations"] = std::vector<int64_t>{1, 1};
+  const Graph lowered = PrepareForEngine(PrepareForQat(g));
+  EXPECT_EQ(lowered.producer(lowered.Find("pool.q"))->op, "QMaxPool");
+}
+
 TEST(LowerForEngine, FloatGraphStaysFloat) {
   const Graph g = PrepareForEngine(Small());
   EXPECT_EQ(ir::Print(g).find("QConv"), std::string::npos);
