@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "passes/fusion_regions.h"
+#include "passes/qdq_pair.h"
 #include "quant/quantize.h"
 
 namespace octet::passes {
@@ -16,8 +17,6 @@ using ir::ValueId;
 
 namespace {
 
-constexpr float kInitialScale = 6.0f / quant::kMaxCode;
-
 class Inserter {
  public:
   Inserter(Graph graph, const InsertQdqOptions& options) : g_(std::move(graph)), options_(options) {}
@@ -29,8 +28,8 @@ class Inserter {
       const Node& anchor = g_.node(r.anchor);
       if (output_layers.count(r.anchor) != 0 || options_.keep_fp32.count(anchor.name) != 0) continue;
       if (!g_.value(anchor.input(1)).is_constant()) continue;  // a product of two activations
-      if (options_.implicit && !(Listed(anchor.input(0)) && Listed(r.output) &&
-                                    (r.residual == kNoValue || Listed(r.residual)))) {
+      if (options_.implicit &&
+          !(Listed(anchor.input(0)) && Listed(r.output) && (r.residual == kNoValue || Listed(r.residual)))) {
         continue;
       }
       EnsureQuantized(g_.node(r.anchor).input(0));
@@ -72,12 +71,8 @@ class Inserter {
     }
     const std::string name = g_.value(v).name;
     const auto listed = options_.scales.find(name);
-    const float scale_value = listed == options_.scales.end() ? kInitialScale : listed->second;
-    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::Scalar(scale_value));
-    const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {}));
-    ir::Attrs attrs;
-    if (!options_.observer.empty()) attrs["observer"] = options_.observer;
-    AddPair(v, scale, zero, attrs, {});
+    const float scale = listed == options_.scales.end() ? kInitialScale : listed->second;
+    Redirect(v, AddActivationPair(g_, v, scale, options_.observer));
   }
 
   void QuantizeWeight(NodeId anchor) {
@@ -85,35 +80,17 @@ class Inserter {
     const int axis = RuleOf(g_.node(anchor)).weight_axis(g_.node(anchor));
     const std::vector<NodeId> users = g_.value(w).consumers;
     if (std::any_of(users.begin(), users.end(), [&](NodeId u) { return IsQuantize(g_.node(u)); })) return;
-    const std::string name = g_.value(w).name;
-    std::vector<float> scales = quant::AmaxPerChannel(g_.value(w).constant, axis);
-    for (float& s : scales) s = quant::ScaleOfAmax(s);
+    const QdqPair pair = AddWeightPair(g_, w, axis, !options_.observer.empty());
     if (options_.implicit) {
+      const std::vector<float> scales = g_.value(g_.node(pair.quantize).input(1)).constant.ToVector<float>();
       const Tensor codes = quant::QuantizeWeight(g_.value(w).constant, scales, axis, quant::WeightRounding::kTiesUp);
       g_.set_constant(w, quant::DequantizeWeight(codes, scales, axis));
     }
-    const auto channels = static_cast<int64_t>(scales.size());
-    const ValueId scale = g_.AddConstant(name + ".scale", Tensor::From<float>({channels}, scales));
-    const ValueId zero = g_.AddConstant(name + ".zero_point", Tensor(DType::kS8, {channels}));
-    const ir::Attrs axis_attr = {{"axis", int64_t{axis}}};
-    ir::Attrs attrs = axis_attr;
-    if (!options_.observer.empty()) attrs["observer"] = std::string("max_abs");
-    AddPair(w, scale, zero, attrs, axis_attr);
+    Redirect(w, pair);
   }
 
-  // v -> Q -> DQ; everyone who read v reads the DQ.
-  void AddPair(ValueId v, ValueId scale, ValueId zero, const ir::Attrs& q_attrs, const ir::Attrs& dq_attrs) {
-    const std::string name = g_.value(v).name;
-    const ir::TensorType type = g_.value(v).type;
-    const std::vector<NodeId> before = g_.value(v).consumers;
-    const NodeId q = g_.AddNode("QuantizeLinear", name + "_quantize", {v, scale, zero}, {name + ".q"}, q_attrs);
-    const ValueId codes = g_.node(q).output();
-    const NodeId dq = g_.AddNode("DequantizeLinear", name + "_dequantize", {codes, scale, zero}, {name + ".dq"}, dq_attrs);
-    const ValueId real = g_.node(dq).output();
-    g_.set_type(codes, {DType::kS8, type.shape});
-    g_.set_type(real, type);
-    g_.ReplaceUses(v, real, q, /*outputs_too=*/false);
-  }
+  // Everyone who read v reads the pair.
+  void Redirect(ValueId v, const QdqPair& pair) { g_.ReplaceUses(v, pair.real, pair.quantize, /*outputs_too=*/false); }
 
   Graph g_;
   const InsertQdqOptions& options_;
@@ -121,7 +98,9 @@ class Inserter {
 
 }  // namespace
 
-Graph InsertQdq(Graph graph, const InsertQdqOptions& options) { return Inserter(std::move(graph), options).Run(); }
+Graph InsertQdq(Graph graph, const InsertQdqOptions& options) {
+  return Inserter(std::move(graph), options).Run();
+}
 
 QuantizerCounts CountQuantizers(const Graph& g) {
   QuantizerCounts counts;

@@ -12,6 +12,7 @@
 #include "ir/text.h"
 #include "passes/convert_to_relu6.h"
 #include "passes/fold_batch_norm.h"
+#include "passes/insert_qdq_inputs.h"
 #include "passes/lower_for_engine.h"
 #include "passes/remove_identities.h"
 
@@ -50,12 +51,22 @@ ir::Graph Run(const std::string& name, ir::Graph graph, const std::function<ir::
 
 }  // namespace
 
-ir::Graph PrepareForQat(ir::Graph g, const InsertQdqOptions& options) {
-  OCTET_REQUIRE(!HasQdq(g), "the network '{}' is quantized already; start QAT from a float checkpoint, or resume this one",
+ir::Graph PrepareForQat(ir::Graph g, const InsertQdqOptions& options, const std::string& recipe) {
+  OCTET_REQUIRE(recipe == "fused" || recipe == "inputs", "recipe is '{}'; expected fused or inputs", recipe);
+  OCTET_REQUIRE(!HasQdq(g),
+                "the network '{}' is quantized already; start QAT from a float checkpoint, or resume this one",
                 g.name());
-  g = Run("convert_to_relu6", std::move(g), ConvertToRelu6);
-  g = Run("insert_qdq", std::move(g), [&](ir::Graph x) { return InsertQdq(std::move(x), options); });
-  g.metadata()["recipe"] = "fused";
+  if (recipe == "inputs") {
+    g = Run("insert_qdq_inputs", std::move(g),
+            [&](ir::Graph x) { return InsertQdqInputs(std::move(x), options.observer); });
+  } else {
+    const size_t nodes = g.node_count();
+    g = Run("remove_drop_connect", std::move(g), RemoveDropConnect);
+    if (g.node_count() != nodes) LogInfo("QAT of recipe fused trains without drop-connect");
+    g = Run("convert_to_relu6", std::move(g), ConvertToRelu6);
+    g = Run("insert_qdq", std::move(g), [&](ir::Graph x) { return InsertQdq(std::move(x), options); });
+  }
+  g.metadata()["recipe"] = recipe;
   return g;
 }
 
@@ -71,6 +82,7 @@ ir::Graph PrepareForPtq(ir::Graph g, const InsertQdqOptions& options) {
 ir::Graph PrepareForExport(ir::Graph g) {
   g = Run("remove_identities", std::move(g), RemoveIdentities);
   g = Run("fold_batch_norm", std::move(g), FoldBatchNorm);
+  g = Run("merge_equal_qdq", std::move(g), MergeEqualQdq);
   return g;
 }
 

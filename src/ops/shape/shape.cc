@@ -211,7 +211,8 @@ void InstallReshapes() {
   dropout.max_inputs = 3;
   dropout.max_outputs = 2;
   dropout.roles = {InputRole::kData, InputRole::kConst, InputRole::kConst};
-  dropout.attrs = {Int("seed", 0)};
+  // per_sample: octet's drop-connect, which drops whole samples in training; removed before any export.
+  dropout.attrs = {Int("seed", 0), Int("per_sample", 0)};
   dropout.prune.flow = Always(ir::ChannelFlow::kThrough);
   dropout.infer = InferDropout;
   dropout.reference = DropoutReference;
