@@ -19,11 +19,17 @@ Limits ChannelMeans() {
   return limits;
 }
 
+// The names of the zoo (zoo_test compares), and byom: an imported model.
 std::vector<std::string> Backbones() {
-  std::vector<std::string> names = {"resnet_10",  "resnet_18",  "resnet_34",    "resnet_50",
-                                    "resnet_101", "resnet_152", "mobilenet_v1", "mobilenet_v2"};
+  std::vector<std::string> names = {"resnet_10",          "resnet_18",         "resnet_34",    "resnet_50",
+                                    "resnet_101",         "resnet_152",        "mobilenet_v1", "mobilenet_v2",
+                                    "mobilenet_v3_small", "mobilenet_v3_large"};
   for (int i = 0; i <= 7; ++i) names.push_back("efficientnet-b" + std::to_string(i));
-  names.push_back("byom");
+  for (int i = 0; i <= 4; ++i) names.push_back("efficientnet-lite" + std::to_string(i));
+  for (const char* name : {"vgg_16", "vgg_19", "squeezenet", "googlenet", "darknet_19", "darknet_53", "cspdarknet_19",
+                           "cspdarknet_53", "byom"}) {
+    names.push_back(name);
+  }
   return names;
 }
 
@@ -62,21 +68,22 @@ std::vector<Key> Keys() {
       {"dataset.augmentation.mixup_alpha", kFloat, "0.0", AtLeast(0), "Beta(a, a) of mixup; 0 turns it off"},
 
       {"model.backbone", kString, "efficientnet-b0", OneOf(Backbones()), "network"},
-      {"model.width_multiplier", kFloat, "1.0", Between(0.05, 4), "octet: MobileNet's alpha: channels x this"},
+      {"model.width_multiplier", kFloat, "1.0", Between(0.05, 4), "octet: the MobileNets' alpha: channels x this"},
       {"model.input_width", kInt, "256", Between(16, 8192), "pixels"},
       {"model.input_height", kInt, "256", Between(16, 8192), "pixels"},
       {"model.input_channels", kInt, "3", OneOf({"1", "3"}), "color or gray"},
       {"model.input_image_depth", kInt, "8", OneOf({"8", "16"}), "bits per channel; 16 for gray images only"},
       {"model.resize_interpolation_method", kString, "bilinear", OneOf({"bilinear", "bicubic"}), "resize of images"},
       {"model.retain_head", kBool, "false", Any(), "keep the backbone's own classifier"},
-      {"model.use_batch_norm", kBool, "true", Any(), "batch normalization after convolutions"},
+      {"model.use_batch_norm", kBool, "true", Any(),
+       "batch normalization after convolutions; EfficientNet and MobileNetV3 always have it"},
       {"model.use_bias", kBool, "false", Any(), "bias in convolutions"},
-      {"model.use_pooling", kBool, "true", Any(), "ResNet: max pooling instead of a stride"},
-      {"model.all_projections", kBool, "false", Any(), "projection on every shortcut"},
+      {"model.use_pooling", kBool, "true", Any(), "ResNet, VGG: max pooling instead of strides"},
+      {"model.all_projections", kBool, "false", Any(), "ResNet, MobileNetV2: projection on every shortcut"},
       {"model.freeze_bn", kBool, "false", Any(), "do not train batch normalization"},
       {"model.freeze_blocks", kInts, "[]", Between(0, 18), "blocks that are not trained; ids depend on the backbone"},
       {"model.dropout", kFloat, "0.0", InHalfOpen(0, 1), "TAO accepts it and does not apply it either", kIgnored},
-      {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "swish", "hard_swish"}),
+      {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "leaky_relu", "swish", "hard_swish", "mish"}),
        "null: the backbone's own"},
       {"model.byom_model", kString, "\"\"", Any(), "TAO's .tltb; octet takes an .onnx as train.checkpoint", kIgnored},
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ class Layers {
     float bn_momentum = 0.9f;  // running = momentum * running + (1 - momentum) * batch
     bool use_batch_norm = true;
     bool use_bias = false;
-    std::string activation = "relu";  // relu, relu6, leaky_relu, swish, hard_swish, none
+    std::string activation = "relu";  // relu, relu6, leaky_relu, swish, hard_swish, mish, none
+    bool init_weights = true;         // false: zeros, for counting
   };
 
   Layers(ir::Graph& graph, Options options) : graph_(graph), options_(std::move(options)), rng_(options_.seed) {}
@@ -33,16 +35,35 @@ class Layers {
     int64_t stride = 1;
     int64_t group = 1;
     int64_t pad = -1;  // -1: (kernel - 1) / 2 on every side
+    // TensorFlow's padding "same": the output has ceil(size / stride), and an odd pad has its larger half at the end.
+    bool same = false;
+    std::optional<bool> bias = std::nullopt;  // absent: when use_bias is set, or when there is no batch norm
   };
-  // Conv with weights ~ N(0, 2 / fan_out), a zero bias when use_bias is set (or there is no batch norm).
+  // Conv with weights ~ N(0, 2 / fan_out), and a zero bias.
   ir::ValueId Conv(const std::string& name, ir::ValueId x, const ConvOptions& conv);
   ir::ValueId BatchNorm(const std::string& name, ir::ValueId x);  // x itself when use_batch_norm is off
-  ir::ValueId Activation(const std::string& name, ir::ValueId x);
+  ir::ValueId Activation(const std::string& name, ir::ValueId x,
+                         const std::string& kind = "");  // "": options.activation
   ir::ValueId Add(const std::string& name, ir::ValueId a, ir::ValueId b);
   ir::ValueId MaxPool(const std::string& name, ir::ValueId x, int64_t kernel, int64_t stride, int64_t pad);
-  // GlobalAveragePool -> Flatten -> Gemm ("logits") -> Softmax ("predictions"). The dense weights are ~ U(+-1/sqrt(fan_in)):
-  // TAO scales them by 1/sqrt(classes), which with ten classes starts at a loss of 8.
-  void ClassifierHead(ir::ValueId x, int64_t classes);
+  ir::ValueId GlobalAveragePool(const std::string& name, ir::ValueId x);
+  ir::ValueId Concat(const std::string& name, std::vector<ir::ValueId> inputs);  // of channels
+  // Active in training only. Drop-connect (per_sample) drops a whole sample's branch, not single elements.
+  ir::ValueId Dropout(const std::string& name, ir::ValueId x, float rate, bool per_sample);
+
+  // Squeeze and excitation: x * gate(expand(activation(reduce(mean of x)))), names <prefix>se_squeeze, se_reduce,
+  // se_expand, se_excite. Its convolutions always have a bias and no batch norm.
+  struct SqueezeExciteOptions {
+    int64_t reduced = 1;     // channels in the middle
+    std::string activation;  // "": options.activation
+    bool hard_gate = false;  // relu6(x + 3) / 6 instead of sigmoid
+  };
+  ir::ValueId SqueezeExcite(const std::string& prefix, ir::ValueId x, const SqueezeExciteOptions& options);
+
+  // GlobalAveragePool -> Flatten -> Gemm ("logits") -> Softmax ("predictions"). The dense weights are ~
+  // U(+-1/sqrt(fan_in)): TAO scales them by 1/sqrt(classes), which with ten classes starts at a loss of 8. `pooled`: x
+  // is [N,C,1,1] already.
+  void ClassifierHead(ir::ValueId x, int64_t classes, bool pooled = false);
 
  private:
   Tensor Normal(const Shape& shape, double stddev);

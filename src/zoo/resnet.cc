@@ -1,16 +1,17 @@
 #include "zoo/resnet.h"
 
 #include <array>
+#include <cstdlib>
 #include <map>
 
-#include "base/error.h"
+#include "base/strings.h"
 
 namespace octet::zoo {
 namespace {
 
 const std::map<int, std::array<int, 4>>& Repeats() {
   static const auto* repeats = new std::map<int, std::array<int, 4>>{
-      {10, {1, 1, 1, 1}}, {18, {2, 2, 2, 2}},  {34, {3, 4, 6, 3}},
+      {10, {1, 1, 1, 1}}, {18, {2, 2, 2, 2}},   {34, {3, 4, 6, 3}},
       {50, {3, 4, 6, 3}}, {101, {3, 4, 23, 3}}, {152, {3, 8, 36, 3}},
   };
   return *repeats;
@@ -58,7 +59,8 @@ ir::ValueId ResNet(Layers& l, ir::ValueId x, int depth, const NetworkOptions& op
     for (int i = 0; i < Repeats().at(depth)[stage]; ++i) {
       Block block;
       // a..z, then aa, ab, ...: ResNet-152 has 36 blocks in a stage
-      block.name = "block_" + std::to_string(stage + 1) + (i >= 26 ? std::string(1, static_cast<char>('a' + i / 26 - 1)) : "") +
+      block.name = "block_" + std::to_string(stage + 1) +
+                   (i >= 26 ? std::string(1, static_cast<char>('a' + i / 26 - 1)) : "") +
                    static_cast<char>('a' + i % 26);
       block.width = int64_t{64} << stage;
       block.stride = i == 0 ? strides[stage] : 1;
@@ -68,6 +70,11 @@ ir::ValueId ResNet(Layers& l, ir::ValueId x, int depth, const NetworkOptions& op
     }
   }
   return x;
+}
+
+int64_t ResNetBlock(const std::string& layer) {
+  if (layer == "conv1" || layer == "bn_conv1") return 0;
+  return StartsWith(layer, "block_") ? std::atoll(layer.c_str() + 6) : -1;
 }
 
 }  // namespace octet::zoo

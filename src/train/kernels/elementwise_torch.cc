@@ -1,4 +1,5 @@
 // Activations and elementwise arithmetic, with ONNX broadcasting.
+#include <algorithm>
 #include <limits>
 
 #include "train/kernels/op_call.h"
@@ -130,7 +131,9 @@ Tensors Dropout(OpCall& call) {
   if (!call.training || ratio <= 0) return {x, at::ones_like(x, at::kBool)};
   // The mask is drawn in main memory so that it is the same on every device.
   at::Generator generator = at::detail::createCPUGenerator(call.random_key);
-  mask = at::empty(x.sizes(), at::kFloat).bernoulli_(1.0 - ratio, generator).to(x.device());
+  std::vector<int64_t> sizes = x.sizes().vec();
+  if (call.Int("per_sample", 0) != 0) std::fill(sizes.begin() + 1, sizes.end(), 1);  // drop-connect
+  mask = at::empty(sizes, at::kFloat).bernoulli_(1.0 - ratio, generator).to(x.device());
   return {x * mask * (1.0 / (1.0 - ratio)), mask.to(at::kBool)};
 }
 
