@@ -136,12 +136,9 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
   start.description = checkpoint.empty() ? "fresh weights" : "weights of " + checkpoint;
   start.qat = passes::HasQdq(start.graph);
   if (start.qat) {
-    start.description += ", quantized already: QAT goes on";
+    start.description += fmt::format(", quantized already (recipe {}): QAT goes on", start.graph.metadata()["recipe"]);
   } else if (spec.GetBool("train.qat")) {
-    OCTET_REQUIRE(spec.GetString("quant.recipe") == "fused",
-                  "quant.recipe is '{}' ({}); this version has the recipe 'fused'", spec.GetString("quant.recipe"),
-                  spec.Where("quant.recipe"));
-    start.graph = passes::PrepareForQat(std::move(start.graph));
+    start.graph = passes::PrepareForQat(std::move(start.graph), {}, spec.GetString("quant.recipe"));
     start.qat = start.calibrate = true;
   }
   return start;

@@ -131,22 +131,13 @@ void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingP
   }
 }
 
-// "stem" = 0, then the architecture's blocks; -1: not part of a block (the head).
-int64_t BlockOfLayer(const std::string& backbone, const std::string& layer) {
-  if (layer == "conv1" || layer == "bn_conv1" || layer == "conv1_bn") return 0;
-  if (layer == "conv_1" || layer == "conv_1_bn") return 18;
-  if (layer.rfind("block_", 0) != 0) return -1;
-  const int64_t number = std::atoll(layer.c_str() + 6);
-  return backbone == "mobilenet_v2" ? number + 1 : number;
-}
-
 void Freeze(const spec::Spec& spec, train::GraphModule& module) {
   if (spec.GetBool("model.freeze_bn")) module.FreezeBatchNorm(true);
   const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
   if (blocks.empty()) return;
   int64_t frozen = 0;
   for (const train::Parameter& p : module.parameters()) {
-    const int64_t block = BlockOfLayer(spec.GetString("model.backbone"), p.layer);
+    const int64_t block = zoo::BlockOfLayer(spec.GetString("model.backbone"), p.layer);
     if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
     module.SetTrainable(p.name, false);
     ++frozen;
