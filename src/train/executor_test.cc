@@ -253,6 +253,30 @@ TEST(Executor, DropoutIsKeyedAndScaled) {
   EXPECT_NEAR(kept / 4000, 0.75, 0.03);
 }
 
+TEST(Executor, DropConnectDropsWholeSamples) {
+  const ir::Graph graph = MakeGraph(R"(graph "g" {
+  input %x: f32[64,3,2,2]
+  const %r: f32[] = [0.5]
+  %y: f32[64,3,2,2] = Dropout(%x, %r) {per_sample=1} "d"
+  output %y
+})");
+  GraphModule module(graph);
+  const Tensor x = RandomTensor({64, 3, 2, 2}, 3, 1.0f, 1.0f);
+  EXPECT_EQ(module.Evaluate({{"x", x}})[0], x);
+  module.SetTraining(true);
+  module.SetRandomKey(1, 0, 0);
+  Tensor y;
+  module.Gradients({{"x", x}}, "y", x, &y);
+  const std::vector<float> values = y.ToVector<float>();
+  int kept = 0;
+  for (size_t sample = 0; sample < 64; ++sample) {
+    kept += values[sample * 12] != 0.0f;
+    for (size_t i = 0; i < 12; ++i) EXPECT_EQ(values[sample * 12 + i], values[sample * 12] == 0.0f ? 0.0f : 2.0f);
+  }
+  EXPECT_GT(kept, 16);
+  EXPECT_LT(kept, 48);
+}
+
 TEST(Executor, ErrorsNameTheDeviceAndTheInput) {
   const ir::Graph graph =
       MakeGraph("graph \"g\" {\n input %x: f32[1,2]\n %y: f32[1,2] = Relu(%x) \"n\"\n output %y\n}");

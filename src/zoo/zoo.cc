@@ -95,12 +95,10 @@ const Backbone* FindBackbone(const std::string& name) {
 
 const Backbone& RequireBackbone(const std::string& name) {
   if (const Backbone* found = FindBackbone(name)) return *found;
-  OCTET_REQUIRE(
-      name != "byom",
-      "backbone 'byom' (bring your own model) has no network of its own, so it cannot start from fresh weights: give "
-      "your "
-      "model as an .onnx file in train.checkpoint, with as many classes as dataset.num_classes, or choose one of {}",
-      Join(BackboneNames(), ", "));
+  OCTET_REQUIRE(name != "byom",
+                "backbone 'byom' (bring your own model) has no builder: octet does not train imported networks yet; "
+                "evaluate, inference and build take an .onnx file. To train, choose one of {}",
+                Join(BackboneNames(), ", "));
   const std::string nearest = NearestName(name, BackboneNames());
   OCTET_FAIL("unknown backbone '{}'{}; octet builds {}", name,
              nearest.empty() ? std::string("") : fmt::format("; did you mean '{}'?", nearest),
