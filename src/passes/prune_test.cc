@@ -193,6 +193,22 @@ TEST_F(Prune, Residual) {
   EXPECT_THAT(LayerOf(plan, "c").coupled, ElementsAre("d"));
 }
 
+// The comparison above is sharp: a batch norm cut at other channels does not pass.
+TEST_F(Prune, AWrongCutShows) {
+  PruneNet net;
+  net.Head(net.ConvBnRelu("a", net.Input("x", 3, 8), 16, 3));
+  PrunePlan plan = AnalyzePruning(net.graph(), Small());
+  const std::map<std::string, Tensor> feeds = {{"x", net.Random({1, 3, 8, 8}, -1, 1)}};
+  const auto run = [&] { return ir::RunReference(ApplyPruning(net.graph(), plan), feeds)[0].ToVector<float>(); };
+  const std::vector<float> right = run();
+  for (PrunePlan::Cut& cut : plan.cuts) {
+    if (cut.constant == "a_bn.bias") {
+      for (size_t i = 0; i < cut.kept.size(); ++i) cut.kept[i] = static_cast<int64_t>(i);
+    }
+  }
+  EXPECT_THAT(run(), testing::Not(testing::Pointwise(testing::FloatNear(1e-3f), right)));
+}
+
 TEST_F(Prune, DepthwiseAndItsMultiplier) {
   PruneNet net;
   const ValueId a = net.ConvBnRelu("a", net.Input("x", 3, 8), 16, 3);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "ops/install.h"
 #include "passes/measure_network.h"
 #include "passes/pipelines.h"
@@ -99,9 +101,25 @@ TEST_P(PruneZoo, ComputesWhatTheZeroedNetworkDoes) {
   ir::Verify(PrepareForEngine(PrepareForQat(pruned)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, PruneZoo,
-                         testing::Values(Case{"resnet_10", 1, 0.8}, Case{"mobilenet_v2", 0.35f, 0.8}),
-                         [](const auto& info) { return info.param.backbone; });
+// One network of each kind, as far as the zoo has it.
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const std::string& name : zoo::BackboneNames()) {
+    const bool mobile = name.rfind("mobilenet", 0) == 0;
+    for (const char* kind :
+         {"resnet_10", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet-b0",
+          "efficientnet-lite0", "vgg_16", "squeezenet", "googlenet", "darknet_19", "cspdarknet_19"}) {
+      if (name == kind) cases.push_back({name, mobile ? 0.35f : 1.0f, 0.8});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, PruneZoo, testing::ValuesIn(Cases()), [](const auto& info) {
+  std::string name = info.param.backbone;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 // Residual stages of a ResNet share one choice; the bottom of a block is its own.
 TEST(PruneZooGroups, StagesOfResnet10) {
