@@ -231,6 +231,23 @@ TEST(InsertQdqInputs, LowersSqueezeExciteAndDropConnect) {
   }
 }
 
+// One network of each family, both recipes: every layer with quantized weights ends as an integer convolution.
+TEST(Recipes, EachFamilyLowers) {
+  for (const char* name : {"resnet_10", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet-b1",
+                           "efficientnet-lite1", "squeezenet", "googlenet", "cspdarknet_19"}) {
+    for (const char* recipe : {"fused", "inputs"}) {
+      const Graph qat = PrepareForQat(Network(name), {}, recipe);
+      ASSERT_NO_THROW(ir::Verify(qat)) << name << " " << recipe;
+      const Graph lowered = PrepareForEngine(qat);
+      ASSERT_NO_THROW(ir::Verify(lowered)) << name << " " << recipe;
+      int convolutions = 0;
+      for (const ir::NodeId id : lowered.Order()) convolutions += lowered.node(id).op == "QConv";
+      EXPECT_EQ(convolutions, CountQuantizers(qat).weights) << name << " " << recipe;
+      EXPECT_GT(convolutions, 9) << name << " " << recipe;
+    }
+  }
+}
+
 // The scales that a cache or ONNX carries: one for each tensor.
 TEST(InsertQdqInputs, ScalesForCalibrationNameEachTensorOnce) {
   std::set<std::string> names;
