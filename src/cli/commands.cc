@@ -31,6 +31,7 @@ constexpr TaskCommand kClassification[] = {
     {"train", "", "Train in FP32, or with QAT (train.qat: true, or training_config.enable_qat: true)",
      task::classification::Train},
     {"evaluate", "", "Accuracy of a checkpoint, an .onnx or an INT8 .plan", task::classification::Evaluate},
+    {"prune", "", "Remove weak filters of a trained float network; then train it again", task::classification::Prune},
     {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::classification::Export},
     {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::classification::Build},
     {"inference", "", "Classify a folder of images into result.csv", task::classification::Infer},

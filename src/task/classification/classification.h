@@ -12,6 +12,9 @@ void Train(const spec::Spec& spec);
 // Accuracy of evaluate.trt_engine (a plan) or evaluate.checkpoint (.octet, .onnx, .plan) on evaluate.dataset_path.
 void Evaluate(const spec::Spec& spec);
 
+// A smaller network, prune/model_th=<threshold>_eq=<criterion>.octet, to be trained again with train.checkpoint.
+void Prune(const spec::Spec& spec);
+
 // A QAT model: fp32.onnx, the calibration cache, qdq.onnx. A float model: fp32.onnx.
 void Export(const spec::Spec& spec);
 

@@ -89,6 +89,10 @@ ir::Graph FromCheckpoint(const spec::Spec& spec, const std::string& path) {
                 "checkpoint '{}' is quantized and has {} classes; the spec asks for {} "
                 "(dataset.num_classes). Start from a float checkpoint to change the classes",
                 path, ClassesOfGraph(found), wanted.num_classes);
+  OCTET_REQUIRE(found.metadata().count("pruned") == 0,
+                "checkpoint '{}' is pruned and has {} classes; the spec asks for {} "
+                "(dataset.num_classes). Change the classes first, then prune",
+                path, ClassesOfGraph(found), wanted.num_classes);
   ir::Graph graph = zoo::BuildNetwork(wanted);
   LoadWeightsByName(graph, found, path);
   return graph;
