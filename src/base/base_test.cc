@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -52,7 +53,7 @@ TEST(Error, KindsAndExitCodes) {
 }
 
 TEST(Files, WritesWholeAndMakesFolders) {
-  const std::string root = testing::TempDir() + "octet_files_test";
+  const std::string root = testing::TempDir() + "octet_files_test" + std::to_string(::getpid());
   const std::string path = root + "/a/b/file";
   WriteFileAtomic(path, "one");
   WriteFileAtomic(path, "two");
@@ -64,7 +65,7 @@ TEST(Files, WritesWholeAndMakesFolders) {
 }
 
 TEST(Files, FullDiskKeepsTheOldFile) {
-  const std::string root = testing::TempDir() + "octet_full_disk";
+  const std::string root = testing::TempDir() + "octet_full_disk" + std::to_string(::getpid());
   const std::string path = root + "/file";
   WriteFileAtomic(path, "old");
   std::string message;

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -47,7 +48,7 @@ TEST(Plan, RoundTrip) {
 
 TEST(Plan, FileRunsAsTheGraphDid) {
   const Plan plan = MakePlan();
-  const std::string path = testing::TempDir() + "/engine_plan_test.plan";
+  const std::string path = testing::TempDir() + "/engine_plan_test" + std::to_string(::getpid()) + ".plan";
   WritePlan(path, plan);
   const Tensor image = RandomInput({1, 3, 9, 11}, 3);
   const std::vector<Tensor> want = Engine::FromGraph(plan.graph).NewContext()->Run({{"input_1", image}});

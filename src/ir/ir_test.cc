@@ -1,6 +1,7 @@
 // The graph, its text form and the model file, on two toy operators (this layer knows no real ones).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -213,7 +214,7 @@ class ModelFile : public testing::Test {
 };
 
 TEST_F(ModelFile, RoundTrips) {
-  const std::string path = testing::TempDir() + "model_file_test.octet";
+  const std::string path = testing::TempDir() + "model_file_test" + std::to_string(::getpid()) + ".octet";
   WriteModel(path, Sample());
   const Model back = ReadModel(path);
   EXPECT_TRUE(back.graph == Sample().graph);
@@ -241,7 +242,7 @@ TEST_F(ModelFile, EveryFlippedByteIsAnError) {
 }
 
 TEST_F(ModelFile, FailedWriteKeepsTheOldFile) {
-  const std::string path = testing::TempDir() + "kept.octet";
+  const std::string path = testing::TempDir() + "kept" + std::to_string(::getpid()) + ".octet";
   WriteModel(path, Sample());
   const std::string before = ReadFile(path);
   EXPECT_THROW(WriteFileAtomicWith(path, [](const std::string&) { WriteFileAtomic("/dev/full/x", "y"); }), Error);

@@ -1,6 +1,7 @@
 // octet classification prune, from spec to file, and what training makes of the file.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -24,7 +25,7 @@ class PruneCommand : public testing::Test {
  protected:
   void SetUp() override {
     ops::InstallOps();
-    folder_ = std::string(testing::TempDir()) + "/octet_prune_command_test";
+    folder_ = std::string(testing::TempDir()) + "/octet_prune_command_test" + std::to_string(::getpid());
     std::filesystem::remove_all(folder_);
     MakeDirectories(folder_);
     zoo::NetworkOptions o;
