@@ -12,7 +12,7 @@ LAYERS = [
     ["base"],
     ["tensor"],
     ["quant", "spec", "data", "dist"],
-    ["ir"],
+    ["ir", "detection"],
     ["ops"],
     ["passes", "zoo", "onnx", "tensorrt", "report"],
     ["train", "engine"],
