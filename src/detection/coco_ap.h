@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/coco.h"
@@ -49,8 +50,8 @@ struct CocoMetrics {
 };
 extern const std::array<const char*, 12> kCocoMetricNames;  // "AP", "AP50", ..., "ARl"
 
-// The file's boxes as they are, neither clipped nor dropped. Throws Error(kUser) with the line on malformed JSON.
-GroundTruth ReadGroundTruth(const std::string& json_path);
+// The file's boxes as they are, neither clipped nor dropped. Throws Error(kUser) as data::ReadCocoFile does.
+GroundTruth ReadGroundTruth(const std::string& json_path, std::string_view what = "annotations file");
 GroundTruth ToGroundTruth(const data::CocoSet& set);
 // COCO result format: [{"image_id", "category_id", "bbox": [x,y,w,h], "score"}].
 std::vector<ScoredBox> ReadDetections(const std::string& json_path);
@@ -58,6 +59,7 @@ void WriteDetections(const std::string& json_path, const std::vector<ScoredBox>&
 std::vector<ScoredBox> ToScoredBoxes(const std::vector<Detection>& detections,
                                      const std::vector<int64_t>& category_ids);
 
+// Detections of categories that the truth does not have are left out; of an unknown image they are a user Error.
 CocoMetrics Evaluate(const GroundTruth& truth, const std::vector<ScoredBox>& detections, int threads = 1);
 CocoMetrics Evaluate(const data::CocoSet& set, const std::vector<Detection>& detections, int threads = 1);
 
