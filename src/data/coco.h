@@ -21,7 +21,8 @@ struct CocoSet {
     std::string path;
     int width = 0;
     int height = 0;
-    std::vector<Box> boxes;  // may be empty
+    std::vector<Box> boxes;      // may be empty
+    int64_t record_offset = -1;  // >= 0: `path` is a TFRecord file, and the image is in its record at this byte
   };
   struct Dropped {
     int64_t image_id = 0;

@@ -18,7 +18,6 @@ struct DetectionAugmentation {
   double random_crop_max_scale = 2.0;
   bool auto_color_distortion = false;
   bool auto_translate_xy = false;
-  std::string auto_augment;  // "", or a policy of AutoAugment for detection: "v0", "v1", "v2", "v3"
 };
 
 struct DetectionLoaderOptions {
@@ -33,7 +32,9 @@ struct DetectionLoaderOptions {
   int prefetch = 3;  // batches made ahead
   uint64_t seed = 42;
   size_t cache_bytes = size_t{1} << 30;  // decoded images kept in memory
-  DetectionAugmentation augmentation;    // training only
+  bool show_progress = true;
+  std::string what = "images";         // "training images", for the progress line and messages
+  DetectionAugmentation augmentation;  // training only
 };
 
 struct DetectionBatch {
@@ -47,6 +48,8 @@ struct DetectionBatch {
 
 class DetectionLoader {
  public:
+  // Decodes every image once, as ImageSet does. Throws Error(kUser) on an image with more than max_boxes boxes (named)
+  // and on scales that make no sense; Next throws when an image has another size than its annotations say.
   DetectionLoader(std::shared_ptr<const CocoSet> set, const DetectionLoaderOptions& options);
   ~DetectionLoader();
   DetectionLoader(const DetectionLoader&) = delete;

@@ -28,11 +28,13 @@ struct DecodeOptions {
 // gray and say nothing, hence this check.
 std::string FindTruncation(const std::string& bytes);
 
-// Decodes the file to the wanted channels and depth; EXIF orientation is not applied, as in TAO. On failure returns
-// false and says in `problem` what is wrong with the file, without its name.
+// Decodes to the wanted channels and depth; EXIF orientation is not applied, as in TAO. On failure returns
+// false and says in `problem` what is wrong, without a file's name.
+bool DecodeImageBytes(const std::string& bytes, const DecodeOptions& options, Image* image, std::string* problem);
 bool DecodeImageFile(const std::string& path, const DecodeOptions& options, Image* image, std::string* problem);
 
-// As PNG, for the synthetic set and tests.
 std::string EncodePng(const Image& image);
+// In the format that the name's ending asks for (.jpg, .png, .bmp, ...), PNG where it says nothing.
+std::string EncodeImage(const Image& image, const std::string& file_name);
 
 }  // namespace octet::data

@@ -84,6 +84,10 @@ bool DecodeImageFile(const std::string& path, const DecodeOptions& options, Imag
     *problem = "cannot be read";
     return false;
   }
+  return DecodeImageBytes(bytes, options, image, problem);
+}
+
+bool DecodeImageBytes(const std::string& bytes, const DecodeOptions& options, Image* image, std::string* problem) {
   if (bytes.empty()) {
     *problem = "empty file";
     return false;
@@ -115,6 +119,10 @@ bool DecodeImageFile(const std::string& path, const DecodeOptions& options, Imag
 }
 
 std::string EncodePng(const Image& image) {
+  return EncodeImage(image, ".png");
+}
+
+std::string EncodeImage(const Image& image, const std::string& file_name) {
   const int type = CV_MAKETYPE(image.depth == 16 ? CV_16U : CV_8U, image.channels);
   cv::Mat mat(image.height, image.width, type, const_cast<uint8_t*>(image.pixels.data()));
   cv::Mat swapped;
@@ -124,7 +132,11 @@ std::string EncodePng(const Image& image) {
     swapped = mat;
   }
   std::vector<uint8_t> bytes;
-  OCTET_CHECK(cv::imencode(".png", swapped, bytes, {cv::IMWRITE_PNG_COMPRESSION, 3}), "PNG encoder failed");
+  const size_t dot = file_name.find_last_of("./");
+  std::string ending = dot != std::string::npos && file_name[dot] == '.' ? file_name.substr(dot) : ".png";
+  if (!cv::haveImageWriter("x" + ending)) ending = ".png";
+  const std::vector<int> options = {cv::IMWRITE_PNG_COMPRESSION, 3, cv::IMWRITE_JPEG_QUALITY, 92};
+  OCTET_CHECK(cv::imencode(ending, swapped, bytes, options), "the encoder of {} failed", ending);
   return {bytes.begin(), bytes.end()};
 }
 

@@ -9,7 +9,8 @@ namespace octet::data {
 
 struct ImageFile {
   std::string path;
-  int64_t label = -1;  // -1: unknown
+  int64_t label = -1;          // -1: unknown
+  int64_t record_offset = -1;  // >= 0: `path` is a TFRecord file, and the image is in its record at this byte
 };
 
 struct ImageFolder {

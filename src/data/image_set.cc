@@ -7,8 +7,22 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "data/coco_records.h"
 
 namespace octet::data {
+namespace {
+
+bool DecodeFile(const ImageFile& file, const DecodeOptions& options, Image* image, std::string* problem) {
+  if (file.record_offset < 0) return DecodeImageFile(file.path, options, image, problem);
+  return DecodeImageBytes(ReadRecordImage(file.path, file.record_offset), options, image, problem);
+}
+
+// For messages.
+std::string Name(const ImageFile& file) {
+  return file.record_offset < 0 ? file.path : fmt::format("{} (record at offset {})", file.path, file.record_offset);
+}
+
+}  // namespace
 
 ImageSet::ImageSet(const ImageFolder& folder, const ImageSetOptions& options)
     : options_(options), classes_(folder.classes) {
@@ -41,7 +55,7 @@ void ImageSet::Load(std::vector<ImageFile> files) {
   ThreadPool pool(std::min(std::max(1, options_.threads), HardwareThreads()));
   pool.ParallelFor(static_cast<int64_t>(files.size()), [&](int64_t i) {
     auto image = std::make_shared<Image>();
-    const bool good = DecodeImageFile(files[i].path, options_.decode, image.get(), &problems[i]);
+    const bool good = DecodeFile(files[i], options_.decode, image.get(), &problems[i]);
     const std::lock_guard<std::mutex> lock(mutex);
     if (progress) progress->Advance(1);
     if (!good) {
@@ -57,8 +71,8 @@ void ImageSet::Load(std::vector<ImageFile> files) {
       files_.push_back(std::move(files[i]));
       cache_.push_back(std::move(images[i]));
     } else {
-      LogWarning("{}: {}; left out", files[i].path, problems[i]);
-      bad_.push_back({files[i].path, problems[i]});
+      LogWarning("{}: {}; left out", Name(files[i]), problems[i]);
+      bad_.push_back({Name(files[i]), problems[i]});
     }
   }
   if (!bad_.empty()) {
@@ -71,8 +85,8 @@ std::shared_ptr<const Image> ImageSet::Get(int64_t index) const {
   if (cache_.at(index) != nullptr) return cache_[index];
   auto image = std::make_shared<Image>();
   std::string problem;
-  OCTET_REQUIRE(DecodeImageFile(files_[index].path, options_.decode, image.get(), &problem),
-                "image '{}' could be decoded when the data was checked, and no longer can: {}", files_[index].path,
+  OCTET_REQUIRE(DecodeFile(files_[index], options_.decode, image.get(), &problem),
+                "image '{}' could be decoded when the data was checked, and no longer can: {}", Name(files_[index]),
                 problem);
   return image;
 }
