@@ -15,7 +15,7 @@ LAYERS = [
     ["ir", "detection"],
     ["ops"],
     ["passes", "zoo", "onnx", "tensorrt", "report"],
-    ["train", "engine"],
+    ["train", "engine", "lint"],
     ["task"],
     ["cli"],
 ]

@@ -12,6 +12,7 @@
 #include "cli/compare.h"
 #include "cli/inspect.h"
 #include "data/synthetic.h"
+#include "lint/lint.h"
 #include "ops/install.h"
 #include "report/run_report.h"
 #include "spec/spec.h"
@@ -47,6 +48,7 @@ class CommandLine {
     AddTask();
     AddDataset();
     AddInspect();
+    AddLint();
     AddCompare();
     AddSpec();
   }
@@ -60,7 +62,7 @@ class CommandLine {
     }
     InitLog(verbose_ ? LogLevel::kDebug : LogLevel::kInfo);
     action_();
-    return 0;
+    return exit_code_;
   }
 
  private:
@@ -108,6 +110,29 @@ class CommandLine {
         [this] { action_ = [this] { std::fputs(Inspect(folder_, whole_graph_).c_str(), stdout); }; });
   }
 
+  void AddLint() {
+    CLI::App* lint =
+        app_.add_subcommand("lint", "Check an ONNX file (and a calibration cache) against the rules of a target");
+    lint->add_option("file", folder_, "ONNX file")->required();
+    lint->add_option("--cache", cache_, "Calibration cache that goes with it");
+    lint->add_option("--target", target_, "trt-8.6, trt-10.3, trt-11, dla-orin, dla-xavier or ort")
+        ->capture_default_str();
+    lint->add_flag("--fp16", fp16_, "The rest of the network is meant to run in FP16");
+    lint->add_flag("--notes", notes_, "Notes too, not only errors and warnings");
+    lint->add_flag("--json", json_, "JSON instead of text");
+    lint->add_flag("--strict", strict_, "Warnings fail as errors do");
+    lint->final_callback([this] {
+      action_ = [this] {
+        const lint::Report report = lint::LintFiles(folder_, cache_, lint::ParseTarget(target_), fp16_);
+        std::fputs(
+            (json_ ? lint::FormatJson(report, folder_, target_) : lint::FormatText(report, folder_, target_, notes_))
+                .c_str(),
+            stdout);
+        if (report.errors > 0 || (strict_ && report.warnings > 0)) exit_code_ = 1;
+      };
+    });
+  }
+
   void AddCompare() {
     CLI::App* compare =
         app_.add_subcommand("compare", "Accuracy, size and latency of several evaluations side by side");
@@ -135,6 +160,10 @@ class CommandLine {
   data::SyntheticOptions synthetic_;
   bool whole_graph_ = false;
   bool verbose_ = false;
+  std::string cache_;
+  std::string target_ = "trt-8.6";
+  bool fp16_ = false, notes_ = false, json_ = false, strict_ = false;
+  int exit_code_ = 0;
 };
 
 }  // namespace

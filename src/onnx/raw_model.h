@@ -34,6 +34,7 @@ struct RawModel {
   std::map<std::string, std::string> metadata;
   int64_t ir_version = 0;
   int64_t opset = 0;
+  bool has_half = false;  // some tensor is float16, in the file or after a Cast
   std::vector<RawValue> inputs;
   std::vector<RawValue> outputs;
   std::vector<std::pair<std::string, Tensor>> initializers;

@@ -148,12 +148,19 @@ RawModel ParseRawModel(const std::string& bytes, const std::string& path) {
   OCTET_REQUIRE(graph.sparse_initializer_size() == 0, "'{}': sparse initializers are not supported; store them dense",
                 path);
   for (const auto& tensor : graph.initializer()) {
+    model.has_half = model.has_half || tensor.data_type() == ::onnx::TensorProto::FLOAT16;
     model.initializers.emplace_back(
         tensor.name(), TensorFromProto(tensor, fmt::format("'{}': initializer '{}'", path, tensor.name()), folder));
   }
   for (const auto& value : graph.input()) model.inputs.push_back(ParseValue(value, path));
   for (const auto& value : graph.output()) model.outputs.push_back(ParseValue(value, path));
-  for (const NodeProto& node : graph.node()) model.nodes.push_back(ParseNode(node, path, folder));
+  for (const NodeProto& node : graph.node()) {
+    model.nodes.push_back(ParseNode(node, path, folder));
+    for (const auto& attribute : node.attribute()) {
+      const bool cast = node.op_type() == "Cast" && attribute.name() == "to";
+      model.has_half = model.has_half || (cast && attribute.i() == ::onnx::TensorProto::FLOAT16);
+    }
+  }
   return model;
 }
 
