@@ -6,7 +6,7 @@
 
 namespace octet::data {
 
-// One channel, 0 or 1. A pixel at the edge of a polygon belongs to it.
+// One channel, 0 or 1. A pixel belongs to a polygon when its centre does.
 Image DrawMask(const CocoMask& mask, int width, int height);
 
 }  // namespace octet::data

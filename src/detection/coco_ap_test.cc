@@ -202,16 +202,24 @@ TEST(CocoApWitness, EqualsPycocotoolsOnRandomBoxes) {
   std::filesystem::remove_all(folder);
 }
 
+// COCO's validation set in size: 5,000 images, 80 categories, 100 detections an image.
 TEST(CocoApSpeed, FiveThousandImagesTakeSeconds) {
   GroundTruth truth;
   std::vector<ScoredBox> detections;
   RandomCase(1, 5000, 80, &truth, &detections);
+  std::mt19937 random(2);
+  while (detections.size() < 500000) {
+    const TruthBox& near = truth.boxes[random() % truth.boxes.size()];
+    detections.push_back({near.image_id, near.category_id, near.x + random() % 40, near.y + random() % 40, near.width,
+                          near.height, 1e-6 * (random() % 1000000)});
+  }
   const auto begin = std::chrono::steady_clock::now();
   const CocoMetrics metrics = Evaluate(truth, detections, 2);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  RecordProperty("seconds", std::to_string(seconds));
+  fmt::print("{} images, {} boxes, {} detections: {:.2f} s\n", truth.image_ids.size(), truth.boxes.size(),
+             detections.size(), seconds);
   EXPECT_GT(metrics.ap(), 0);
-  EXPECT_LT(seconds, 30) << detections.size() << " detections";
+  EXPECT_LT(seconds, 30);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct DrawOptions {
 };
 
 // The image with a frame in the color of its class around each detection, and a label "name 87 %" on a ground of that
-// color. Frames have a dark and a light edge, so that they show on any background; labels stay inside the picture and
+// color. Frames have dark edges, so that they show on any background; labels stay inside the picture and
 // avoid each other. The image is 8-bit RGB; detections are in its pixels (x1, y1, x2, y2), image_id does not count.
 data::Image DrawDetections(const data::Image& image, const std::vector<detection::Detection>& detections,
                            const DrawOptions& options);

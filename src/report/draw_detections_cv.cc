@@ -9,7 +9,7 @@ namespace octet::report {
 namespace {
 
 struct Style {
-  int frame = 1;       // width of a frame's colored line
+  int frame = 2;       // width of a frame's colored line
   double font = 0.4;   // OpenCV's scale
   int font_width = 1;  // of the strokes
   int margin = 2;      // around the text
@@ -19,7 +19,7 @@ struct Style {
 Style StyleFor(const cv::Mat& picture) {
   const double side = std::max(picture.cols, picture.rows);
   Style style;
-  style.frame = std::max(1, static_cast<int>(std::lround(side / 420)));
+  style.frame = std::max(2, static_cast<int>(std::lround(side / 420)));
   style.font = std::clamp(side / 1400, 0.36, 2.0);
   style.font_width = std::max(1, static_cast<int>(std::lround(style.font * 1.6)));
   style.margin = std::max(2, static_cast<int>(std::lround(style.font * 6)));
@@ -37,9 +37,18 @@ cv::Scalar TextColor(const cv::Scalar& ground) {
   return luma > 140 ? cv::Scalar(0, 0, 0) : cv::Scalar(255, 255, 255);
 }
 
+// One ring of pixels, `out` pixels outside the box, or at the picture's edge.
+void DrawRing(const cv::Rect& box, int out, const cv::Scalar& color, cv::Mat* picture) {
+  const cv::Rect ring(box.x - out, box.y - out, box.width + 2 * out, box.height + 2 * out);
+  const cv::Rect visible = ring & cv::Rect(0, 0, picture->cols, picture->rows);
+  if (!visible.empty()) cv::rectangle(*picture, visible, color, 1);
+}
+
+// Around the object, between two dark lines.
 void DrawFrame(const cv::Rect& box, const cv::Scalar& color, const Style& style, cv::Mat* picture) {
-  cv::rectangle(*picture, box, {0, 0, 0}, style.frame + 2);
-  cv::rectangle(*picture, box, color, style.frame);
+  DrawRing(box, -1, {0, 0, 0}, picture);
+  DrawRing(box, style.frame, {0, 0, 0}, picture);
+  for (int out = 0; out < style.frame; ++out) DrawRing(box, out, color, picture);
 }
 
 // The place near the box where the label is inside the picture and covers least of the labels that are there.

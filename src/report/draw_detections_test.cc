@@ -31,7 +31,9 @@ TEST(DrawDetections, FramesHaveTheColorOfTheirClassAndADarkEdge) {
   for (const uint8_t ground : {0, 128, 255}) {
     const data::Image drawn = DrawDetections(Flat(200, 200, ground), {{0, 1, 0.9f, 50, 60, 120, 150}}, {{"a", "b"}});
     EXPECT_EQ(Pixel(drawn, 50, 100), ClassColor(1));
-    EXPECT_EQ(Pixel(drawn, 49, 100), (std::vector<uint8_t>{0, 0, 0}));
+    EXPECT_EQ(Pixel(drawn, 49, 100), ClassColor(1));
+    EXPECT_EQ(Pixel(drawn, 48, 100), (std::vector<uint8_t>{0, 0, 0}));
+    EXPECT_EQ(Pixel(drawn, 51, 100), (std::vector<uint8_t>{0, 0, 0}));
     EXPECT_EQ(Pixel(drawn, 85, 105), (std::vector<uint8_t>{ground, ground, ground})) << "the object stays visible";
   }
 }
