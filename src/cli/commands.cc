@@ -15,6 +15,7 @@
 #include "lint/lint.h"
 #include "ops/install.h"
 #include "report/run_report.h"
+#include "spec/samples.h"
 #include "spec/spec.h"
 #include "task/classification/classification.h"
 
@@ -78,6 +79,36 @@ class CommandLine {
         action_ = [this, &command] { command.run(spec::LoadSpec("classification", spec_file_, overrides_)); };
       });
     }
+    AddDownloadSpecs(task, "classification");
+  }
+
+  void AddDownloadSpecs(CLI::App* task, const std::string& name) {
+    CLI::App* sub = task->add_subcommand("download_specs", "Write commented example specs into a folder");
+    sub->add_option("-o,--output,-r,--results_dir", folder_, "Folder to write; also target_data_dir=FOLDER, as in TAO");
+    sub->add_option("settings", overrides_, "TAO's target_data_dir=FOLDER, source_data_dir=..., workflow=...");
+    sub->final_callback([this, name] {
+      action_ = [this, name] {
+        for (const std::string& path : spec::WriteSamples(name, SpecsFolder())) std::printf("%s\n", path.c_str());
+      };
+    });
+  }
+
+  // Of download_specs: -o, or TAO's spelling of it.
+  std::string SpecsFolder() const {
+    std::string folder = folder_;
+    for (const std::string& setting : overrides_) {
+      const std::string key = setting.substr(0, setting.find('='));
+      const bool known = key == "target_data_dir" || key == "source_data_dir" || key == "workflow";
+      OCTET_REQUIRE(known && key.size() < setting.size(),
+                    "download_specs: '{}': expected target_data_dir=FOLDER (or -o FOLDER)", setting);
+      if (key == "target_data_dir") {
+        folder = setting.substr(key.size() + 1);
+      } else {
+        LogWarning("download_specs: octet does not use {}: the specs are part of the program", key);
+      }
+    }
+    OCTET_REQUIRE(!folder.empty(), "download_specs: no folder given; add -o FOLDER");
+    return folder;
   }
 
   void AddDataset() {

@@ -195,10 +195,15 @@ double BatchPipeline::WaitFraction() const {
 std::string BatchPipeline::BottleneckMessage() const {
   const double fraction = WaitFraction();
   if (fraction < kBottleneck) return "";
-  return fmt::format(
-      "the network waited for images {:.0f} % of the time; use more data loading threads (n_workers, now {}), store "
-      "the images smaller, or turn color augmentation off",
-      100 * fraction, state_->threads.size());
+  const auto workers = static_cast<int>(state_->threads.size());
+  const std::string remedy =
+      workers < HardwareThreads()
+          ? fmt::format("raise n_workers from {} to {}", workers, HardwareThreads())
+          : fmt::format(
+                "all {} CPU threads load images already: store the images not much larger than the network's "
+                "input, or turn color augmentation off",
+                workers);
+  return fmt::format("the network waited for images {:.0f} % of the time; {}", 100 * fraction, remedy);
 }
 
 }  // namespace octet::data

@@ -85,6 +85,12 @@ void RunReport::Metric(const std::string& name, const std::string& value) {
 void RunReport::MetricList(const std::string& name, const std::vector<double>& values) {
   state_->results["metrics"][name] = values;
 }
+void RunReport::MetricTable(const std::string& name,
+                            const std::vector<std::pair<std::string, std::map<std::string, double>>>& rows) {
+  Json table = Json::object();
+  for (const auto& [row, columns] : rows) table[row] = columns;
+  state_->results["metrics"][name] = table;
+}
 void RunReport::TimingSeconds(const std::string& name, double seconds) {
   state_->results["timings_s"][name] = seconds;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace octet::report {
@@ -25,6 +26,9 @@ class RunReport {
   void Metric(const std::string& name, const std::string& value);
   // A table of numbers under one name: per-class precision, a learning curve, ...
   void MetricList(const std::string& name, const std::vector<double>& values);
+  // Rows by name, each with its columns by name: precision and recall of every class.
+  void MetricTable(const std::string& name,
+                   const std::vector<std::pair<std::string, std::map<std::string, double>>>& rows);
   void TimingSeconds(const std::string& name, double seconds);
   void Version(const std::string& library, const std::string& version);
   void OutputFile(const std::string& what, const std::string& path);

@@ -19,6 +19,12 @@ Limits ChannelMeans() {
   return limits;
 }
 
+Limits AboveUpTo(double low, double high) {
+  Limits limits = Between(low, high);
+  limits.low_open = true;
+  return limits;
+}
+
 // The names of the zoo (zoo_test compares), and byom: an imported model.
 std::vector<std::string> Backbones() {
   std::vector<std::string> names = {"resnet_10",          "resnet_18",         "resnet_34",    "resnet_50",
@@ -74,15 +80,19 @@ std::vector<Key> Keys() {
       {"model.input_channels", kInt, "3", OneOf({"1", "3"}), "color or gray"},
       {"model.input_image_depth", kInt, "8", OneOf({"8", "16"}), "bits per channel; 16 for gray images only"},
       {"model.resize_interpolation_method", kString, "bilinear", OneOf({"bilinear", "bicubic"}), "resize of images"},
-      {"model.retain_head", kBool, "false", Any(), "keep the backbone's own classifier"},
+      {"model.retain_head", kBool, "false", Any(),
+       "the backbone's own classifier: with EfficientNets' dropout before the dense layer; no change for the others"},
       {"model.use_batch_norm", kBool, "true", Any(),
        "batch normalization after convolutions; EfficientNet and MobileNetV3 always have it"},
       {"model.use_bias", kBool, "false", Any(), "bias in convolutions"},
       {"model.use_pooling", kBool, "true", Any(), "ResNet, VGG: max pooling instead of strides"},
       {"model.all_projections", kBool, "false", Any(), "ResNet, MobileNetV2: projection on every shortcut"},
-      {"model.freeze_bn", kBool, "false", Any(), "do not train batch normalization"},
-      {"model.freeze_blocks", kInts, "[]", Between(0, 18), "blocks that are not trained; ids depend on the backbone"},
-      {"model.dropout", kFloat, "0.0", InHalfOpen(0, 1), "TAO accepts it and does not apply it either", kIgnored},
+      {"model.freeze_bn", kBool, "false", Any(),
+       "batch normalization stays as it is: neither its factors nor its statistics are trained"},
+      {"model.freeze_blocks", kInts, "[]", Between(0, 18),
+       "blocks whose weights are not trained; ids depend on the backbone (their statistics: see freeze_bn)"},
+      {"model.dropout", kFloat, "0.0", InHalfOpen(0, 1),
+       "training: dropout before the dense layer of a new network (TAO accepts the key and does not apply it)"},
       {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "leaky_relu", "swish", "hard_swish", "mish"}),
        "null: the backbone's own"},
       {"model.byom_model", kString, "\"\"", Any(), "TAO's .tltb; octet takes an .onnx as train.checkpoint", kIgnored},
@@ -92,6 +102,10 @@ std::vector<Key> Keys() {
       {"train.resume_training_checkpoint_path", kString, "\"\"", Any(), "checkpoint to continue from"},
       {"train.resume", kBool, "false", Any(), "octet: continue from the last checkpoint in the results folder"},
       {"train.checkpoint_interval", kInt, "1", AtLeast(1), "epochs; at most num_epochs"},
+      {"train.moving_average_decay", kFloat, "0.0", InHalfOpen(0, 1),
+       "octet: > 0: an average of the weights is kept, validated and saved as the model (0.999 for long trainings)"},
+      {"train.amp", kBool, "false", Any(),
+       "octet: bfloat16 convolutions and matrix products, on CPUs that have them and on GPUs; QAT stays FP32"},
       {"train.validation_interval", kInt, "10", AtLeast(1), "epochs; at most num_epochs"},
       {"train.batch_size_per_gpu", kInt, "64", AtLeast(1), "images per step"},
       {"train.num_epochs", kInt, "100", AtLeast(1), "passes over the training images"},
@@ -100,19 +114,19 @@ std::vector<Key> Keys() {
       {"train.random_seed", kInt, "42", AtLeast(0), "of initial weights, order and augmentation"},
       {"train.label_smoothing", kFloat, "0.01", InHalfOpen(0, 1), "targets y(1-e) + e/classes"},
       {"train.reg_config.type", kString, "L2", OneOf({"L1", "L2", "None"}), "weight penalty"},
-      {"train.reg_config.scope", kStrings, "[conv2d, dense]", OneOf({"conv2d", "dense"}),
-       "layers with the penalty; depthwise convolutions have none"},
+      {"train.reg_config.scope", kStrings, "[conv2d, dense]", OneOf({"conv2d", "depthwise", "dense"}),
+       "layers with the penalty; conv2d is without depthwise convolutions, as in TAO"},
       {"train.reg_config.weight_decay", kFloat, "1.5e-05", InHalfOpen(0, 1), "factor of the penalty"},
       {"train.bn_config.momentum", kFloat, "0.9", InHalfOpen(0, 1), "of running statistics: new = m old + (1-m) batch"},
       {"train.bn_config.epsilon", kFloat, "1e-05", Above(0), "added to the variance"},
       {"train.lr_config.scheduler", kString, "cosine", OneOf({"cosine", "soft_anneal", "step"}), "schedule"},
       {"train.lr_config.learning_rate", kFloat, "0.05", Above(0), "base learning rate"},
-      {"train.lr_config.soft_start", kFloat, "0.05", Between(0, 1), "fraction of the training with a linear rise"},
+      {"train.lr_config.soft_start", kFloat, "0.05", InHalfOpen(0, 1), "fraction of the training with a linear rise"},
       {"train.lr_config.annealing_points", kFloats, "[0.33, 0.66, 0.88]", Between(0, 1), "soft_anneal"},
       {"train.lr_config.annealing_divider", kFloat, "10.0", Above(0), "soft_anneal"},
       {"train.lr_config.min_lr_ratio", kFloat, "3e-05", Between(0, 1), "cosine: lowest rate / learning_rate"},
       {"train.lr_config.gamma", kFloat, "1.5e-05", Above(0), "step: factor"},
-      {"train.lr_config.step_size", kFloat, "10.0", Above(0), "step: percent of all steps"},
+      {"train.lr_config.step_size", kFloat, "10.0", AboveUpTo(0, 100), "step: percent of all steps"},
       {"train.optim_config.optimizer", kString, "sgd", OneOf({"sgd", "adam", "rmsprop"}), "optimizer"},
       {"train.optim_config.lr", kFloat, "0.05", Above(0), "replaced by lr_config from the first step, in TAO too",
        kIgnored},
@@ -151,6 +165,10 @@ std::vector<Key> Keys() {
        "octet: how QAT finds the ranges that it starts from"},
       {"quant.percentile", kFloat, "99.99", Between(50, 100), "octet: of percentile calibration"},
       {"quant.calibration_batches", kInt, "16", AtLeast(1), "octet: batches that calibration looks at"},
+      {"quant.freeze_bn_epoch", kInt, "0", AtLeast(-1),
+       "octet: QAT: after so many epochs batch normalization uses its running statistics and keeps them; 0, -1: never"},
+      {"quant.freeze_observer_epoch", kInt, "0", AtLeast(-1),
+       "octet: QAT: after so many epochs the ranges of activations stay; 0, -1: never"},
       {"quant.calibration_dataset_path", kString, "null", Any(), "octet: default: dataset.train_dataset_path"},
 
       {"evaluate.dataset_path", kString, "???", Any(), "folder of class folders"},

@@ -3,11 +3,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "spec/samples.h"
 
 namespace octet::spec {
 namespace {
@@ -141,7 +144,7 @@ TEST(Spec, UnknownKeysNameTheNearest) {
             "spec.yaml:1: unknown key 'train.momentum'; did you mean 'train.bn_config.momentum'?");
   EXPECT_EQ(ParseError("quant: {zzzzzzzz: 1}"),
             "spec.yaml:1: unknown key 'quant.zzzzzzzz'; expected one of: recipe, calibration, qat_calibration, "
-            "percentile, calibration_batches, calibration_dataset_path");
+            "percentile, calibration_batches, freeze_bn_epoch, freeze_observer_epoch, calibration_dataset_path");
   EXPECT_EQ(ParseError("", {"train.qatt=true"}), "command line: unknown key 'train.qatt'; did you mean 'train.qat'?");
 }
 
@@ -163,7 +166,8 @@ TEST(Spec, WrongTypes) {
   EXPECT_EQ(
       ParseError("train: 3"),
       "spec.yaml:1: 'train' is a section; expected keys below it (qat, checkpoint, resume_training_checkpoint_path, "
-      "resume, checkpoint_interval, validation_interval, batch_size_per_gpu, num_epochs, n_workers, threads, "
+      "resume, checkpoint_interval, moving_average_decay, amp, validation_interval, batch_size_per_gpu, num_epochs, "
+      "n_workers, threads, "
       "random_seed, label_smoothing, reg_config, bn_config, lr_config, optim_config, wandb, clearml, "
       "results_dir), got '3'");
   EXPECT_EQ(ParseError("train: {num_epochs: {a: 1}}"),
@@ -189,8 +193,9 @@ TEST(Spec, OutOfRange) {
       "spec.yaml:1: dataset.preprocess_mode: expected one of caffe, torch, tf, got 'cafe'; did you mean 'caffe'?");
   EXPECT_EQ(ParseError("train: {lr_config: {scheduler: null}}"),
             "spec.yaml:1: train.lr_config.scheduler: expected one of cosine, soft_anneal, step, got nothing");
-  EXPECT_EQ(ParseError("train: {reg_config: {scope: [conv2d, lstm]}}"),
-            "spec.yaml:1: train.reg_config.scope: expected a list of values out of conv2d, dense, got 'lstm'");
+  EXPECT_EQ(
+      ParseError("train: {reg_config: {scope: [conv2d, lstm]}}"),
+      "spec.yaml:1: train.reg_config.scope: expected a list of values out of conv2d, depthwise, dense, got 'lstm'");
   EXPECT_EQ(Parse("train: {reg_config: {scope: [Conv2D]}}").GetStrings("train.reg_config.scope")[0], "conv2d");
 }
 
@@ -252,6 +257,54 @@ TEST(Spec, ResolvedSpecLoadsAgainWithTheSameValues) {
   EXPECT_EQ(again.GetString("model_name"), "123");
   EXPECT_THAT(again.GetStrings("prune.excluded_layers"), ElementsAre("a", "b, c", ""));
   EXPECT_THAT(yaml, HasSubstr("  optim_config:\n    optimizer: sgd\n"));
+}
+
+TEST(Spec, EverySampleLoadsWithoutAWarning) {
+  const std::string folder = std::string(testing::TempDir()) + "/octet_samples_" + std::to_string(::getpid());
+  const std::vector<std::string> paths = WriteSamples("classification_tf2", folder);
+  ASSERT_EQ(paths.size(), 3U);
+  for (const std::string& path : paths) {
+    const Spec spec = LoadSpec("classification", path);
+    EXPECT_TRUE(spec.IgnoredKeys().empty()) << path;
+    EXPECT_THAT(spec.Require("dataset.train_dataset_path"), HasSubstr("data"));
+    EXPECT_EQ(spec.GetBool("train.qat"), path.find("qat") != std::string::npos);
+  }
+  EXPECT_EQ(WriteSamples("classification", folder), paths);  // again is fine, over somebody's changes is not
+  WriteFileAtomic(paths[1], "results_dir: mine\n");
+  EXPECT_THAT(MessageOf([&] { WriteSamples("classification", folder); }), HasSubstr("is not overwritten"));
+  EXPECT_EQ(ReadFile(paths[1]), "results_dir: mine\n");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Spec, KeysWithoutAMeaningHereAreAcceptedAndNamed) {
+  const Spec spec = Parse(R"(
+encryption_key: tlt_encode
+num_gpus: 4
+gpu_ids: [0, 1, 2, 3]
+cuda_blocking: true
+mpi_args: {nccl_ib_hca: mlx5}
+data_format: channels_last
+train:
+  wandb: {enable: false, project: mine, tags: [a]}
+  clearml: {task: mine}
+)");
+  EXPECT_THAT(spec.IgnoredKeys(), ElementsAre("encryption_key", "num_gpus", "gpu_ids", "cuda_blocking", "data_format",
+                                              "mpi_args.nccl_ib_hca", "train.wandb.enable", "train.wandb.project",
+                                              "train.wandb.tags", "train.clearml.task"));
+}
+
+TEST(Spec, RangesAreThoseOfTheTraining) {
+  EXPECT_EQ(ParseError("train: {moving_average_decay: 1}"),
+            "spec.yaml:1: train.moving_average_decay: 1 is out of range; expected a float in [0, 1)");
+  EXPECT_EQ(ParseError("train: {lr_config: {soft_start: 1}}"),
+            "spec.yaml:1: train.lr_config.soft_start: 1 is out of range; expected a float in [0, 1)");
+  EXPECT_THAT(ParseError("train: {lr_config: {step_size: 101}}"), HasSubstr("101 is out of range"));
+  EXPECT_EQ(ParseError("quant: {freeze_bn_epoch: -2}"),
+            "spec.yaml:1: quant.freeze_bn_epoch: -2 is out of range; expected an integer >= -1");
+  EXPECT_EQ(ParseError("quant: {freeze_observer_epoch: soon}"),
+            "spec.yaml:1: quant.freeze_observer_epoch: expected an integer >= -1, got 'soon'");
+  EXPECT_EQ(ParseError("model: {dropout: 1.0}"),
+            "spec.yaml:1: model.dropout: 1.0 is out of range; expected a float in [0, 1)");
 }
 
 TEST(Spec, DocumentationIsWhatTheTablesSay) {

@@ -78,6 +78,7 @@ struct GraphModule::Impl {
   bool training = false;
   bool observers_frozen = false;
   bool batch_norm_frozen = false;
+  bool bf16 = false;
   uint64_t random_key = 0;
 
   std::vector<Parameter> parameters;
@@ -250,7 +251,7 @@ std::vector<at::Tensor> GraphModule::Impl::RunStep(const Step& step, std::vector
   }
   if (node.op == "QuantizeLinear") UpdatedScale(step.node, node, args[0]);
   const uint64_t key = Mix(random_key ^ Mix(static_cast<uint64_t>(step.node)));
-  OpCall call{graph, node, std::move(args), training, training && !batch_norm_frozen, key};
+  OpCall call{graph, node, std::move(args), training, training && !batch_norm_frozen, key, training && bf16};
   return kernels[step.node](call);
 }
 
@@ -353,6 +354,9 @@ void GraphModule::FreezeObservers(bool frozen) {
 }
 void GraphModule::FreezeBatchNorm(bool frozen) {
   impl_->batch_norm_frozen = frozen;
+}
+void GraphModule::SetBf16(bool on) {
+  impl_->bf16 = on;
 }
 
 void GraphModule::SetRandomKey(uint64_t seed, int64_t epoch, int64_t step) {

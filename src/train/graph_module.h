@@ -50,6 +50,9 @@ class GraphModule {
   bool training() const;
   void FreezeObservers(bool frozen);  // moving averages stay as they are
   void FreezeBatchNorm(bool frozen);  // BatchNormalization uses its running statistics in training too
+  // Mixed precision: convolutions and matrix products round their operands to bfloat16 and give f32; everything else,
+  // and the weights, stay f32. In training mode only.
+  void SetBf16(bool on);
   // Keys the random numbers of Dropout: the same key gives the same masks.
   void SetRandomKey(uint64_t seed, int64_t epoch, int64_t step);
 

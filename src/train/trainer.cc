@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "train/tensor_bridge.h"
+#include "train/weight_average.h"
 
 namespace octet::train {
 
@@ -16,6 +17,7 @@ struct Trainer::Impl {
   TrainerOptions options;
   Schedule schedule;
   Optimizer optimizer;
+  std::unique_ptr<WeightAverage> average;
   int64_t epoch = 0;
   int64_t step = 0;
   int64_t step_in_epoch = 0;
@@ -25,12 +27,28 @@ struct Trainer::Impl {
         loss(std::move(l)),
         options(o),
         schedule(o.schedule, o.epochs * o.steps_per_epoch),
-        optimizer(m, o.optimizer) {}
+        optimizer(m, o.optimizer) {
+    if (o.moving_average_decay != 0) average = std::make_unique<WeightAverage>(m, o.moving_average_decay);
+  }
+
+  // Depends on the epoch only, so that a resumed run freezes when the whole one did.
+  void FreezeStatistics() {
+    if (options.freeze_bn_epoch > 0 && epoch >= options.freeze_bn_epoch) module.FreezeBatchNorm(true);
+    if (options.freeze_observer_epoch > 0 && epoch >= options.freeze_observer_epoch) module.FreezeObservers(true);
+  }
 };
 
 Trainer::Trainer(GraphModule& module, Loss loss, TrainerOptions options)
     : impl_(new Impl(module, std::move(loss), options)) {
   OCTET_REQUIRE(options.epochs >= 1, "num_epochs is {}; expected at least 1", options.epochs);
+  if (options.bf16) {
+    for (const ir::NodeId id : module.graph().Order()) {
+      OCTET_REQUIRE(module.graph().node(id).op != "QuantizeLinear",
+                    "network '{}' is quantized: bfloat16 would round its operands a second time; train QAT in FP32",
+                    module.graph().name());
+    }
+    module.SetBf16(true);
+  }
   at::set_num_threads(options.threads > 0 ? options.threads : HardwareThreads());
 }
 
@@ -50,6 +68,7 @@ StepResult Trainer::Step(const Batch& batch) {
   Impl& t = *impl_;
   StepResult result;
   t.module.SetTraining(true);
+  t.FreezeStatistics();
   t.module.SetRandomKey(t.options.seed, t.epoch, t.step_in_epoch);
   std::vector<at::Tensor> inputs, targets;
   for (const Tensor& x : batch.inputs) inputs.push_back(ViewAsTorch(x));
@@ -66,6 +85,7 @@ StepResult Trainer::Step(const Batch& batch) {
   t.optimizer.Step(result.learning_rate);
   ++t.step;
   ++t.step_in_epoch;
+  if (t.average) t.average->Update(t.step);
   return result;
 }
 
@@ -104,9 +124,16 @@ EpochResult Trainer::TrainEpoch(const BatchSource& source, const AfterStep& afte
   return result;
 }
 
+ir::Graph Trainer::CurrentGraph() const {
+  return impl_->average ? impl_->average->WriteBack() : impl_->module.WriteBack();
+}
+
 void Trainer::Save(ir::Model& model) const {
-  model.graph = impl_->module.WriteBack();
+  model.graph = CurrentGraph();
   model.state = impl_->module.State();
+  if (impl_->average) {
+    for (auto& [name, tensor] : impl_->average->State()) model.state[name] = tensor;
+  }
   for (auto& [name, tensor] : impl_->optimizer.State()) model.state[name] = tensor;
   model.state["trainer/epoch"] = Tensor::Scalar<int64_t>(impl_->epoch);
   model.state["trainer/step"] = Tensor::Scalar<int64_t>(impl_->step);
@@ -125,6 +152,10 @@ void Trainer::Restore(const ir::Model& model) {
   impl_->step = number("trainer/step");
   impl_->step_in_epoch = number("trainer/step_in_epoch");
   impl_->module.LoadState(model.state);
+  OCTET_REQUIRE(impl_->average || !HasWeightAverage(model.state),
+                "checkpoint: it holds a moving average of the weights, but moving_average_decay is 0; set it as in the "
+                "training that is resumed, or start a new training from this checkpoint");
+  if (impl_->average) impl_->average->LoadState(model.state);
   impl_->optimizer.LoadState(model.state);
 }
 

@@ -34,6 +34,13 @@ struct TrainerOptions {
   int64_t images_per_epoch = 0;  // for the progress bar; 0 = steps are counted
   uint64_t seed = 42;
   int threads = 0;  // of LibTorch; 0 = all cores
+  // > 0: an average of the weights is kept (weight_average.h); Save and CurrentGraph give it instead of the weights.
+  double moving_average_decay = 0;
+  // Epochs after which statistics stay as they are, so that the last epochs train against a network that no longer
+  // moves; 0: never. Running statistics of batch normalization (then used in training, too); ranges of observers.
+  int64_t freeze_bn_epoch = 0;
+  int64_t freeze_observer_epoch = 0;
+  bool bf16 = false;  // convolutions and matrix products compute in bfloat16
 };
 
 struct StepResult {
@@ -69,7 +76,9 @@ class Trainer {
   int64_t step() const;   // steps done since the start of training
   const Schedule& schedule() const;
 
-  // Checkpoint: the graph with current weights, and the state of observers, optimizer and trainer.
+  // What training has made of the graph: with its weights, or with their moving average.
+  ir::Graph CurrentGraph() const;
+  // Checkpoint: CurrentGraph, and the state of observers, optimizer and trainer.
   void Save(ir::Model& model) const;
   // Restores `state` of a model whose graph the module was made from. Throws a user Error when it does not fit.
   void Restore(const ir::Model& model);

@@ -136,10 +136,11 @@ ValueId Layers::SqueezeExcite(const std::string& prefix, ValueId x, const Squeez
   return AddTyped("Mul", prefix + "se_excite", {x, y});
 }
 
-void Layers::ClassifierHead(ValueId x, int64_t classes, bool pooled) {
+void Layers::ClassifierHead(ValueId x, int64_t classes, bool pooled, float dropout) {
   const int64_t features = Channels(x);
   ValueId y = pooled ? x : GlobalAveragePool("avg_pool", x);
   y = AddTyped("Flatten", "flatten", {y}, {{"axis", int64_t{1}}});
+  if (dropout > 0) y = Dropout("top_dropout", y, dropout, /*per_sample=*/false);
   const ValueId weight = graph_.AddConstant(
       "predictions_dense.weight", Uniform({classes, features}, std::sqrt(1.0 / static_cast<double>(features))));
   const ValueId bias = graph_.AddConstant("predictions_dense.bias", Tensor(DType::kF32, {classes}));

@@ -60,10 +60,10 @@ class Layers {
   };
   ir::ValueId SqueezeExcite(const std::string& prefix, ir::ValueId x, const SqueezeExciteOptions& options);
 
-  // GlobalAveragePool -> Flatten -> Gemm ("logits") -> Softmax ("predictions"). The dense weights are ~
-  // U(+-1/sqrt(fan_in)): TAO scales them by 1/sqrt(classes), which with ten classes starts at a loss of 8. `pooled`: x
-  // is [N,C,1,1] already.
-  void ClassifierHead(ir::ValueId x, int64_t classes, bool pooled = false);
+  // GlobalAveragePool -> Flatten [-> Dropout "top_dropout"] -> Gemm ("logits") -> Softmax ("predictions"). The dense
+  // weights are ~ U(+-1/sqrt(fan_in)): TAO scales them by 1/sqrt(classes), which with ten classes starts at a loss
+  // of 8. `pooled`: x is [N,C,1,1] already.
+  void ClassifierHead(ir::ValueId x, int64_t classes, bool pooled = false, float dropout = 0);
 
  private:
   Tensor Normal(const Shape& shape, double stddev);

@@ -27,6 +27,7 @@ struct Backbone {
   std::function<int64_t(const std::string& layer)> block_of_layer;
   bool always_batch_norm = false;
   bool pools_itself = false;
+  float head_dropout = 0;  // of the backbone's own head
 };
 
 int64_t Stride16(Options /*options*/) {
@@ -41,11 +42,12 @@ void AddEfficientNets(std::vector<Backbone>* list) {
                                    {1.4, 1.8}, {1.6, 2.2}, {1.8, 2.6}, {2.0, 3.1}};
   for (const bool lite : {false, true}) {
     for (int i = 0; i < (lite ? 5 : 8); ++i) {
+      constexpr float kDropout[] = {0.2f, 0.2f, 0.3f, 0.3f, 0.4f, 0.4f, 0.5f, 0.5f};
       const EfficientNetScale scale{kScales[i][0], kScales[i][1], lite, /*drop_connect=*/i > 0};
       list->push_back({(lite ? "efficientnet-lite" : "efficientnet-b") + std::to_string(i), lite ? "relu6" : "swish",
                        Stride32, [scale](Layers& l, ir::ValueId x, Options) { return EfficientNet(l, x, scale); },
                        EfficientNetBlock,
-                       /*always_batch_norm=*/true});
+                       /*always_batch_norm=*/true, /*pools_itself=*/false, lite && i == 4 ? 0.3f : kDropout[i]});
     }
   }
 }
@@ -144,7 +146,8 @@ ir::Graph BuildNetwork(const NetworkOptions& options) {
   Layers layers(graph, layer_options);
   const ir::ValueId input = graph.AddInput(
       "input_1", {DType::kF32, {ir::kDynamic, options.input_channels, options.input_height, options.input_width}});
-  layers.ClassifierHead(backbone.build(layers, input, options), options.num_classes, backbone.pools_itself);
+  const float dropout = options.dropout > 0 ? options.dropout : options.retain_head ? backbone.head_dropout : 0.0f;
+  layers.ClassifierHead(backbone.build(layers, input, options), options.num_classes, backbone.pools_itself, dropout);
   return graph;
 }
 

@@ -26,12 +26,15 @@ struct NetworkOptions {
   float width_multiplier = 1.0f;  // MobileNets
   // "" = the architecture's own. All backbones honour it; TAO's ResNet, MobileNets and EfficientNet-B0 do not.
   std::string activation_type;
+  float dropout = 0;         // before the dense layer
+  bool retain_head = false;  // the backbone's own head: EfficientNets have a dropout before the dense layer
   bool init_weights = true;  // false: zeros, for counting
 };
 
 // Input "input_1" f32[N,C,H,W], output "predictions" f32[N,classes]; the softmax reads "logits". metadata "backbone"
-// names it. The head is the same for all: global average pooling, one dense layer (TAO's with retain_head off). Throws
-// a user Error on an unknown backbone (with the nearest name) and on an input smaller than the total stride.
+// names it. The head is the same for all: global average pooling, [dropout,] one dense layer (TAO's with retain_head
+// off). Throws a user Error on an unknown backbone (with the nearest name) and on an input smaller than the total
+// stride.
 ir::Graph BuildNetwork(const NetworkOptions& options);
 
 std::vector<std::string> BackboneNames();

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "report/confusion_picture.h"
 #include "task/classification/classification.h"
 #include "task/classification/score.h"
 #include "task/classification/setup.h"
@@ -20,8 +21,19 @@ std::string NetworkFile(const spec::Spec& spec, const std::string& section) {
   return plan.empty() ? spec.RequireFile(section + ".checkpoint") : spec.RequireFile(section + ".trt_engine");
 }
 
-void CheckClasses(const std::vector<std::string>& trained, const data::ImageFolder& folder, const std::string& path) {
-  if (!trained.empty()) data::RequireSameClasses(trained, "the network '" + path + "'", folder);
+// Names of the classes in the order of the network's outputs: of the class map that the spec names, else the file's own
+// (an .onnx has none). Throws a user Error when their number is not that of the outputs.
+std::vector<std::string> ClassNames(const spec::Spec& spec, const std::string& section, const Predictor& predictor,
+                                    const std::string& path) {
+  const std::string classmap = spec.GetString(section + ".classmap");
+  std::vector<std::string> classes = classmap.empty() ? ClassesOf(predictor.info()) : data::ReadClassmap(classmap);
+  const ir::Graph& graph = predictor.graph();
+  const int64_t outputs = graph.value(graph.outputs().at(0)).type.shape.back();
+  OCTET_REQUIRE(classes.empty() || outputs == ir::kDynamic || static_cast<int64_t>(classes.size()) == outputs,
+                "{} has {} classes, but the network '{}' has {}; give the classmap.json of its training as {}.classmap",
+                classmap.empty() ? "the file's own list of classes" : "the class map '" + classmap + "'",
+                classes.size(), path, outputs, section);
+  return classes;
 }
 
 void PrintPerClass(const Score& score, const std::vector<std::string>& classes) {
@@ -33,6 +45,26 @@ void PrintPerClass(const Score& score, const std::vector<std::string>& classes) 
     fmt::print("{:<{}}  {:>6}  {:>9.4f}  {:>6.4f} {:>6.4f}\n", classes[c], width, metrics[c].images,
                metrics[c].precision, metrics[c].recall, metrics[c].f1);
   }
+  const ClassMetrics mean = Mean(metrics);
+  fmt::print("{:<{}}  {:>6}  {:>9.4f}  {:>6.4f} {:>6.4f}\n", "mean", width, mean.images, mean.precision, mean.recall,
+             mean.f1);
+}
+
+void ReportPerClass(const Score& score, const std::vector<std::string>& classes, report::RunReport& report) {
+  const std::vector<ClassMetrics> metrics = PerClass(score);
+  std::vector<std::pair<std::string, std::map<std::string, double>>> rows;
+  for (size_t c = 0; c < classes.size(); ++c) {
+    rows.push_back({classes[c],
+                    {{"precision", metrics[c].precision},
+                     {"recall", metrics[c].recall},
+                     {"f1", metrics[c].f1},
+                     {"images", static_cast<double>(metrics[c].images)}}});
+  }
+  report.MetricTable("per_class", rows);
+  const ClassMetrics mean = Mean(metrics);
+  report.Metric("mean_precision", mean.precision);
+  report.Metric("mean_recall", mean.recall);
+  report.Metric("mean_f1", mean.f1);
 }
 
 std::string CsvField(const std::string& text) {
@@ -75,7 +107,8 @@ void Evaluate(const spec::Spec& spec) {
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
     RequireInputSize(predictor->graph(), preprocess, path);
     const data::ImageFolder folder = data::ScanImageFolder(spec.RequireFolder("evaluate.dataset_path"));
-    CheckClasses(ClassesOf(predictor->info()), folder, path);
+    const std::vector<std::string> trained = ClassNames(spec, "evaluate", *predictor, path);
+    if (!trained.empty()) data::RequireSameClasses(trained, "the network '" + path + "'", folder);
     const int workers = DataWorkers(spec, "evaluate.n_workers");
     const auto images = LoadImages(folder, preprocess, workers, "eval", report);
     data::LoaderOptions options;
@@ -88,7 +121,11 @@ void Evaluate(const spec::Spec& spec) {
     PrintPerClass(score, images->classes());
     fmt::print("{} images: top-1 {:.2f} %, top-{} {:.2f} %, loss {:.4f}\n", score.images, 100 * score.top1, score.k,
                100 * score.topk, score.loss);
+    ReportPerClass(score, images->classes(), report);
     WriteFileAtomic(report.folder() + "/confusion.csv", ConfusionCsv(score, images->classes()));
+    report::WriteConfusionPicture(report.folder() + "/confusion.png",
+                                  fmt::format("top-1 {:.2f} %, {} images", 100 * score.top1, score.images),
+                                  images->classes(), score.confusion);
     report.Metric("top_1_accuracy", score.top1);
     report.Metric("top_k_accuracy", score.topk);
     report.Metric("top_k", static_cast<double>(score.k));
@@ -100,6 +137,7 @@ void Evaluate(const spec::Spec& spec) {
     report.TimingSeconds("network", score.predict_seconds);
     report.OutputFile("network", path);
     report.OutputFile("confusion", report.folder() + "/confusion.csv");
+    report.OutputFile("confusion_picture", report.folder() + "/confusion.png");
     report.Success("Evaluation finished successfully.");
   });
 }
@@ -110,9 +148,8 @@ void Infer(const spec::Spec& spec) {
     const auto predictor = LoadPredictor(path, spec.GetString("device"), ComputeThreads(spec));
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
     RequireInputSize(predictor->graph(), preprocess, path);
-    std::vector<std::string> classes = ClassesOf(predictor->info());
-    const std::string classmap = spec.GetString("inference.classmap");
-    if (!classmap.empty()) classes = data::ReadClassmap(classmap);
+    const std::vector<std::string> classes = ClassNames(spec, "inference", *predictor, path);
+    if (classes.empty()) LogWarning("{} names no classes and inference.classmap is not set: labels are numbers", path);
     data::ImageSetOptions set_options;
     set_options.decode.channels = preprocess.channels;
     set_options.decode.depth = preprocess.depth;
@@ -130,9 +167,7 @@ void Infer(const spec::Spec& spec) {
     while (loader.Next(&batch)) {
       const Tensor output = predictor->Predict(batch.images);
       const int64_t n = output.dim(1);
-      OCTET_REQUIRE(classes.empty() || static_cast<int64_t>(classes.size()) == n,
-                    "the class map has {} classes, but the network '{}' has {}; give the classmap.json of its training",
-                    classes.size(), path, n);
+      OCTET_CHECK(classes.empty() || static_cast<int64_t>(classes.size()) == n, "{} outputs", n);
       for (int64_t i = 0; i < output.dim(0); ++i) {
         const float* p = output.data<float>() + i * n;
         const int64_t best = std::max_element(p, p + n) - p;

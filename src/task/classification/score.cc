@@ -30,6 +30,18 @@ std::vector<ClassMetrics> PerClass(const Score& score) {
   return metrics;
 }
 
+ClassMetrics Mean(const std::vector<ClassMetrics>& classes) {
+  ClassMetrics mean;
+  const auto n = static_cast<double>(std::max<size_t>(1, classes.size()));
+  for (const ClassMetrics& m : classes) {
+    mean.precision += m.precision / n;
+    mean.recall += m.recall / n;
+    mean.f1 += m.f1 / n;
+    mean.images += m.images;
+  }
+  return mean;
+}
+
 Score Evaluate(Predictor& predictor, data::DataLoader& loader, int64_t classes, int64_t k, bool show_progress) {
   Score score;
   score.k = std::min(k, classes);

@@ -24,6 +24,7 @@ struct ClassMetrics {
   int64_t images = 0;
 };
 std::vector<ClassMetrics> PerClass(const Score& score);
+ClassMetrics Mean(const std::vector<ClassMetrics>& classes);  // over classes, each counting the same; sum of images
 
 // `probabilities`: the network ends in a softmax. Every image counts, the last partial batch too.
 Score Evaluate(Predictor& predictor, data::DataLoader& loader, int64_t classes, int64_t k, bool show_progress);

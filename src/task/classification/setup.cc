@@ -24,6 +24,8 @@ zoo::NetworkOptions NetworkFromSpec(const spec::Spec& spec) {
   o.use_pooling = spec.GetBool("model.use_pooling");
   o.all_projections = spec.GetBool("model.all_projections");
   o.width_multiplier = static_cast<float>(spec.GetFloat("model.width_multiplier"));
+  o.dropout = static_cast<float>(spec.GetFloat("model.dropout"));
+  o.retain_head = spec.GetBool("model.retain_head");
   o.activation_type = spec.GetString("model.activation_type");
   return o;
 }

@@ -1,7 +1,6 @@
 // octet classification train
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -15,10 +14,15 @@
 #include "task/classification/score.h"
 #include "task/classification/setup.h"
 #include "task/classification/start_network.h"
+#include "task/classification/train_options.h"
+#include "task/classification/training_log.h"
 #include "train/trainer.h"
 
 namespace octet::task::classification {
 namespace {
+
+// In a checkpoint's state: best.octet stays the best one across a resume.
+constexpr char kBestAccuracy[] = "classification/best_val_accuracy";
 
 struct DataSets {
   std::shared_ptr<data::ImageSet> train;
@@ -40,46 +44,6 @@ DataSets LoadDataSets(const spec::Spec& spec, report::RunReport& report) {
   d.train = LoadImages(train, d.preprocess, workers, "train", report);
   d.val = LoadImages(val, d.preprocess, workers, "val", report);
   return d;
-}
-
-train::OptimizerOptions OptimizerFromSpec(const spec::Spec& spec) {
-  train::OptimizerOptions o;
-  o.optimizer = spec.GetString("train.optim_config.optimizer");
-  o.momentum = spec.GetFloat("train.optim_config.momentum");
-  o.nesterov = spec.GetBool("train.optim_config.nesterov");
-  o.decay = spec.GetFloat("train.optim_config.decay");
-  o.beta_1 = spec.GetFloat("train.optim_config.beta_1");
-  o.beta_2 = spec.GetFloat("train.optim_config.beta_2");
-  o.rho = spec.GetFloat("train.optim_config.rho");
-  o.epsilon = spec.GetFloat("train.optim_config.epsilon");
-  o.regularizer = spec.GetString("train.reg_config.type");
-  o.scope = spec.GetStrings("train.reg_config.scope");
-  o.weight_decay = spec.GetFloat("train.reg_config.weight_decay");
-  return o;
-}
-
-train::ScheduleOptions ScheduleFromSpec(const spec::Spec& spec) {
-  train::ScheduleOptions o;
-  o.scheduler = spec.GetString("train.lr_config.scheduler");
-  o.learning_rate = spec.GetFloat("train.lr_config.learning_rate");
-  o.soft_start = spec.GetFloat("train.lr_config.soft_start");
-  o.min_lr_ratio = spec.GetFloat("train.lr_config.min_lr_ratio");
-  o.annealing_points = spec.GetFloats("train.lr_config.annealing_points");
-  o.annealing_divider = spec.GetFloat("train.lr_config.annealing_divider");
-  o.gamma = spec.GetFloat("train.lr_config.gamma");
-  o.step_size = spec.GetFloat("train.lr_config.step_size");
-  return o;
-}
-
-data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images) {
-  data::LoaderOptions o;
-  o.batch_size = static_cast<int>(spec.GetInt("train.batch_size_per_gpu"));
-  o.training = true;
-  o.drop_last = images >= o.batch_size;  // a last batch of one image would upset batch statistics
-  o.workers = DataWorkers(spec, "train.n_workers");
-  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
-  o.mixup_alpha = spec.GetFloat("dataset.augmentation.mixup_alpha");
-  return o;
 }
 
 // Labels as the loss takes them: indices, or with mixup the mixed probabilities.
@@ -131,22 +95,6 @@ void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingP
   }
 }
 
-void Freeze(const spec::Spec& spec, train::GraphModule& module) {
-  if (spec.GetBool("model.freeze_bn")) module.FreezeBatchNorm(true);
-  const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
-  if (blocks.empty()) return;
-  int64_t frozen = 0;
-  for (const train::Parameter& p : module.parameters()) {
-    const int64_t block = zoo::BlockOfLayer(spec.GetString("model.backbone"), p.layer);
-    if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
-    module.SetTrainable(p.name, false);
-    ++frozen;
-  }
-  OCTET_REQUIRE(frozen > 0, "model.freeze_blocks ({}) names no block of {}", spec.Where("model.freeze_blocks"),
-                spec.GetString("model.backbone"));
-  LogInfo("freeze_blocks: {} tensors are not trained", frozen);
-}
-
 class Run {
  public:
   Run(const spec::Spec& spec, report::RunReport& report)
@@ -161,11 +109,14 @@ class Run {
     loader_ = std::make_unique<data::DataLoader>(data_.train, data_.preprocess,
                                                  TrainLoaderOptions(spec, data_.train->size()));
     module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
-    Freeze(spec, *module_);
-    trainer_ = std::make_unique<train::Trainer>(
-        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")), Options());
+    FreezeLayers(spec, *module_);
+    trainer_ =
+        std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
+                                         TrainerOptionsFromSpec(spec, *loader_, qat_));
     if (start.resumed) {
       trainer_->Restore({start.graph, {}, start.state});
+      const auto best = start.state.find(kBestAccuracy);
+      if (best != start.state.end()) best_ = best->second.ToVector<double>().at(0);
     } else if (!start.state.empty()) {
       module_->LoadState(start.state);
     }
@@ -178,31 +129,19 @@ class Run {
     OCTET_REQUIRE(trainer_->epoch() < epochs,
                   "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
                   trainer_->epoch(), epochs, spec_.Where("train.num_epochs"));
-    const std::string csv = report_.folder() + "/training.csv";
-    if (!FileExists(csv)) AppendLine(csv, "epoch,loss,accuracy,learning_rate,val_loss,val_accuracy,seconds");
-    const double first = static_cast<double>(trainer_->epoch());
-    const Progress clock("", 0, "");
+    TrainingLog log(report_, trainer_->epoch(), epochs);
     while (trainer_->epoch() < epochs) {
       const train::EpochResult result = TrainEpoch();
       const int64_t done = trainer_->epoch();
-      Score score;
       const bool validate = done % validate_every == 0 || done == epochs;
-      if (validate) score = Validate();
-      LogEpoch(result, validate ? &score : nullptr, csv, epochs);
-      report_.Running(
-          "Training loop in progress", {{"loss", result.loss}, {"accuracy", result.metrics.at("accuracy")}},
-          {{"epoch", static_cast<double>(done)},
-           {"max_epoch", static_cast<double>(epochs)},
-           {"time_per_epoch", result.seconds},
-           {"learning_rate", result.learning_rate},
-           {"loss", result.loss},
-           {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
+      if (validate) last_ = Validate();
+      log.Epoch(result, validate ? &last_ : nullptr, loader_->WaitFraction());
+      const std::string advice = loader_->BottleneckMessage();
+      if (!advice.empty()) LogWarning("epoch {}: {}", done, advice);
+      const bool better = validate && last_.top1 > best_;
+      if (better) best_ = last_.top1;
       if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), backbone_, done), true);
-      if (validate && score.top1 > best_) {
-        best_ = score.top1;
-        Save(report_.folder() + "/best.octet", false);
-      }
-      if (validate) last_ = score;
+      if (better) Save(report_.folder() + "/best.octet", false);
     }
     const std::string last = CheckpointPath(report_.folder(), backbone_, epochs);
     report_.Metric("val_accuracy", last_.top1);
@@ -215,18 +154,6 @@ class Run {
   }
 
  private:
-  train::TrainerOptions Options() const {
-    train::TrainerOptions o;
-    o.optimizer = OptimizerFromSpec(spec_);
-    o.schedule = ScheduleFromSpec(spec_);
-    o.epochs = spec_.GetInt("train.num_epochs");
-    o.steps_per_epoch = loader_->batches_per_epoch();
-    o.images_per_epoch = std::min(o.steps_per_epoch * spec_.GetInt("train.batch_size_per_gpu"), data_.train->size());
-    o.seed = static_cast<uint64_t>(spec_.GetInt("train.random_seed"));
-    o.threads = ComputeThreads(spec_);
-    return o;
-  }
-
   void ReportQuantizers(const ir::Graph& graph) {
     if (!qat_) return;
     const passes::QuantizerCounts counts = passes::CountQuantizers(graph);
@@ -240,17 +167,13 @@ class Run {
     loader_->StartEpoch(trainer_->epoch());
     const int64_t classes = spec_.GetInt("dataset.num_classes");
     data::Batch batch;
-    const train::EpochResult result = trainer_->TrainEpoch([&](train::Batch& out) {
+    return trainer_->TrainEpoch([&](train::Batch& out) {
       if (!loader_->Next(&batch)) return false;
       out.inputs = {batch.images};
       out.targets = {Targets(batch, classes)};
       out.size = static_cast<int64_t>(batch.labels.size());
       return true;
     });
-    const std::string advice = loader_->BottleneckMessage();
-    if (!advice.empty() && !advised_) LogWarning("{}", advice);
-    advised_ = advised_ || !advice.empty();
-    return result;
   }
 
   // A quantized network is validated as it will run: by the INT8 engine.
@@ -259,25 +182,15 @@ class Run {
     options.batch_size = static_cast<int>(spec_.GetInt("train.batch_size_per_gpu"));
     options.workers = DataWorkers(spec_, "train.n_workers");
     data::DataLoader loader(data_.val, data_.preprocess, options);
-    const auto predictor = MakePredictor(module_->WriteBack(), {}, spec_.GetString("device"), ComputeThreads(spec_));
+    const auto predictor =
+        MakePredictor(trainer_->CurrentGraph(), {}, spec_.GetString("device"), ComputeThreads(spec_));
     return Evaluate(*predictor, loader, spec_.GetInt("dataset.num_classes"), 1, /*show_progress=*/false);
-  }
-
-  void LogEpoch(const train::EpochResult& r, const Score* score, const std::string& csv, int64_t epochs) {
-    const double accuracy = r.metrics.at("accuracy");
-    LogInfo("epoch {}/{}: loss {:.4f}, accuracy {:.2f} %{}, lr {:.2e}, {:.0f} images/s", r.epoch + 1, epochs, r.loss,
-            100 * accuracy, score == nullptr ? "" : fmt::format(", val {:.2f} %", 100 * score->top1), r.learning_rate,
-            static_cast<double>(r.images) / r.seconds);
-    AppendLine(csv, fmt::format("{},{:.6g},{:.6g},{:.6g},{},{},{:.3f}", r.epoch + 1, r.loss, accuracy, r.learning_rate,
-                                score == nullptr ? "" : fmt::format("{:.6g}", score->loss),
-                                score == nullptr ? "" : fmt::format("{:.6g}", score->top1), r.seconds));
-    report_.TimingSeconds(fmt::format("epoch_{}", r.epoch + 1), r.seconds);
-    report_.Metric("images_per_second", static_cast<double>(r.images) / r.seconds);
   }
 
   void Save(const std::string& path, bool with_state) {
     ir::Model model;
     trainer_->Save(model);
+    model.state[kBestAccuracy] = Tensor::Scalar<double>(best_);
     if (!with_state) model.state.clear();
     model.info = DescribeData(data_.train->classes(), data_.preprocess);
     model.info["backbone"] = backbone_;
@@ -297,7 +210,6 @@ class Run {
   Score last_;
   double best_ = -1;
   bool qat_ = false;
-  bool advised_ = false;
 };
 
 }  // namespace

@@ -79,10 +79,34 @@ struct DnnlConv : torch::autograd::Function<DnnlConv> {
   }
 };
 
+// Mixed precision: products of bfloat16 operands, summed and kept in f32 outside of the product.
+at::Tensor Operand(const OpCall& call, const at::Tensor& x) {
+  return call.bf16 && x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x;
+}
+
+at::Tensor Result(const OpCall& call, const at::Tensor& y) {
+  return call.bf16 ? y.to(at::kFloat) : y;
+}
+
+std::vector<at::Tensor> Bf16Conv(OpCall& call, at::Tensor x, const at::Tensor& weight, Window w) {
+  if (!w.symmetric()) {
+    x = PadSpatial(x, w, 0);
+    w.begin.assign(w.begin.size(), 0);
+  }
+  at::Tensor y = Result(
+      call, at::convolution(Operand(call, x), Operand(call, weight), {}, w.strides, w.begin, w.dilations,
+                            /*transposed=*/false, std::vector<int64_t>(w.begin.size(), 0), call.Int("group", 1)));
+  if (!call.has(2)) return {y};
+  std::vector<int64_t> shape(static_cast<size_t>(y.dim()), 1);
+  shape[1] = -1;
+  return {y + call.inputs[2].reshape(shape)};
+}
+
 std::vector<at::Tensor> Conv(OpCall& call) {
   at::Tensor x = ChannelsLast(call.input(0));
   const at::Tensor weight = ChannelsLast(call.input(1));
   Window w = ReadWindow(call, x, KernelShape(weight));
+  if (call.bf16) return Bf16Conv(call, x, weight, w);
   if (x.device().is_cpu() && x.dim() == 4 && x.scalar_type() == at::kFloat && x.numel() > 0) {
     // An autograd function takes no undefined tensor: an empty one stands for no bias.
     const at::Tensor bias = call.has(2) ? call.inputs[2] : at::empty({0}, x.options());
@@ -140,20 +164,20 @@ std::vector<at::Tensor> ConvTranspose(OpCall& call) {
 }
 
 std::vector<at::Tensor> Gemm(OpCall& call) {
-  at::Tensor a = call.input(0);
-  at::Tensor b = call.input(1);
+  at::Tensor a = Operand(call, call.input(0));
+  const at::Tensor b = Operand(call, call.input(1));
   if (call.Int("transA", 0) != 0) a = a.t();
   const bool transposed = call.Int("transB", 0) != 0;
   const double alpha = call.Float("alpha", 1.0f);
   const double beta = call.Float("beta", 1.0f);
-  at::Tensor y = at::mm(a, transposed ? b.t() : b);
+  at::Tensor y = Result(call, at::mm(a, transposed ? b.t() : b));
   if (alpha != 1.0) y = y * alpha;
   if (call.has(2)) y = beta == 1.0 ? y + call.inputs[2] : y + call.inputs[2] * beta;
   return {y};
 }
 
 std::vector<at::Tensor> MatMul(OpCall& call) {
-  return {at::matmul(call.input(0), call.input(1))};
+  return {Result(call, at::matmul(Operand(call, call.input(0)), Operand(call, call.input(1))))};
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct OpCall {
   bool training = false;
   bool batch_statistics = false;  // BatchNormalization: normalise by the batch and update the running statistics
   uint64_t random_key = 0;        // differs between nodes, steps and epochs
+  bool bf16 = false;              // Conv, Gemm, MatMul: operands rounded to bfloat16; the result is f32 again
 
   const at::Tensor& input(size_t i) const;  // throws when absent
   bool has(size_t i) const { return i < inputs.size() && inputs[i].defined(); }

@@ -1,0 +1,134 @@
+#include "task/classification/train_options.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "task/classification/setup.h"
+#include "zoo/zoo.h"
+
+namespace octet::task::classification {
+namespace {
+
+train::OptimizerOptions OptimizerFromSpec(const spec::Spec& spec) {
+  train::OptimizerOptions o;
+  o.optimizer = spec.GetString("train.optim_config.optimizer");
+  o.momentum = spec.GetFloat("train.optim_config.momentum");
+  o.nesterov = spec.GetBool("train.optim_config.nesterov");
+  o.decay = spec.GetFloat("train.optim_config.decay");
+  o.beta_1 = spec.GetFloat("train.optim_config.beta_1");
+  o.beta_2 = spec.GetFloat("train.optim_config.beta_2");
+  o.rho = spec.GetFloat("train.optim_config.rho");
+  o.epsilon = spec.GetFloat("train.optim_config.epsilon");
+  o.regularizer = spec.GetString("train.reg_config.type");
+  o.scope = spec.GetStrings("train.reg_config.scope");
+  o.weight_decay = spec.GetFloat("train.reg_config.weight_decay");
+  return o;
+}
+
+train::ScheduleOptions ScheduleFromSpec(const spec::Spec& spec) {
+  train::ScheduleOptions o;
+  o.scheduler = spec.GetString("train.lr_config.scheduler");
+  o.learning_rate = spec.GetFloat("train.lr_config.learning_rate");
+  o.soft_start = spec.GetFloat("train.lr_config.soft_start");
+  o.min_lr_ratio = spec.GetFloat("train.lr_config.min_lr_ratio");
+  o.annealing_points = spec.GetFloats("train.lr_config.annealing_points");
+  o.annealing_divider = spec.GetFloat("train.lr_config.annealing_divider");
+  o.gamma = spec.GetFloat("train.lr_config.gamma");
+  o.step_size = spec.GetFloat("train.lr_config.step_size");
+  return o;
+}
+
+bool UseBf16(const spec::Spec& spec, bool qat) {
+  if (!spec.GetBool("train.amp")) return false;
+  if (qat) {
+    LogWarning(
+        "train.amp ({}): QAT trains in FP32, because bfloat16 would round its INT8 operands a second time; amp is not "
+        "used",
+        spec.Where("train.amp"));
+    return false;
+  }
+  if (StartsWith(spec.GetString("device"), "cuda") || CpuHasBf16()) return true;
+  LogWarning("train.amp ({}): this CPU has neither AVX512-BF16 nor AMX; training runs in FP32",
+             spec.Where("train.amp"));
+  return false;
+}
+
+// quant.freeze_*: 0 and -1 mean never.
+int64_t FreezeEpoch(const spec::Spec& spec, const std::string& key, bool qat) {
+  const int64_t epoch = std::max<int64_t>(0, spec.GetInt(key));
+  if (epoch == 0) return 0;
+  if (!qat) {
+    LogWarning("{} ({}) is for QAT; this training is in FP32, so it is not used", key, spec.Where(key));
+    return 0;
+  }
+  if (epoch >= spec.GetInt("train.num_epochs")) {
+    LogWarning("{} is {} ({}), but there are only {} epochs: nothing freezes", key, epoch, spec.Where(key),
+               spec.GetInt("train.num_epochs"));
+  }
+  return epoch;
+}
+
+}  // namespace
+
+data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images) {
+  data::LoaderOptions o;
+  o.batch_size = static_cast<int>(spec.GetInt("train.batch_size_per_gpu"));
+  o.training = true;
+  o.drop_last = images >= o.batch_size;  // a last batch of one image would upset batch statistics
+  o.workers = DataWorkers(spec, "train.n_workers");
+  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
+  o.mixup_alpha = spec.GetFloat("dataset.augmentation.mixup_alpha");
+  return o;
+}
+
+train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat) {
+  train::TrainerOptions o;
+  o.optimizer = OptimizerFromSpec(spec);
+  o.schedule = ScheduleFromSpec(spec);
+  o.epochs = spec.GetInt("train.num_epochs");
+  o.steps_per_epoch = loader.batches_per_epoch();
+  o.images_per_epoch = std::min(o.steps_per_epoch * spec.GetInt("train.batch_size_per_gpu"), loader.images().size());
+  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
+  o.threads = ComputeThreads(spec);
+  o.moving_average_decay = spec.GetFloat("train.moving_average_decay");
+  o.freeze_bn_epoch = FreezeEpoch(spec, "quant.freeze_bn_epoch", qat);
+  o.freeze_observer_epoch = FreezeEpoch(spec, "quant.freeze_observer_epoch", qat);
+  o.bf16 = UseBf16(spec, qat);
+  return o;
+}
+
+void FreezeLayers(const spec::Spec& spec, train::GraphModule& module) {
+  if (spec.GetBool("model.freeze_bn")) {
+    module.FreezeBatchNorm(true);
+    for (const train::Parameter& p : module.parameters()) {
+      if (p.scope == "bn") module.SetTrainable(p.name, false);
+    }
+  }
+  const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
+  if (blocks.empty()) return;
+  int64_t frozen = 0;
+  for (const train::Parameter& p : module.parameters()) {
+    const int64_t block = zoo::BlockOfLayer(spec.GetString("model.backbone"), p.layer);
+    if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
+    module.SetTrainable(p.name, false);
+    ++frozen;
+  }
+  OCTET_REQUIRE(frozen > 0, "model.freeze_blocks ({}) names no block of {}", spec.Where("model.freeze_blocks"),
+                spec.GetString("model.backbone"));
+  LogInfo("freeze_blocks: {} tensors are not trained", frozen);
+}
+
+bool CpuHasBf16() {
+  const char* forced = std::getenv("OCTET_FORCE_BF16");
+  if (forced != nullptr && std::string(forced) == "1") return true;
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;  // every CPU with AMX has it
+#else
+  return false;
+#endif
+}
+
+}  // namespace octet::task::classification

@@ -1,0 +1,23 @@
+// From a classification spec to the options of its training.
+#pragma once
+
+#include "data/data_loader.h"
+#include "spec/spec.h"
+#include "train/trainer.h"
+
+namespace octet::task::classification {
+
+// Batches of training images; a last batch that is not full is left out.
+data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images);
+
+// Optimizer, schedule, epochs, average of weights, freezing, mixed precision. `qat`: the network is quantized. Warns
+// where a wish has no effect: train.amp on a CPU without bfloat16 or with QAT, quant.freeze_* without QAT or too late.
+train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat);
+
+// model.freeze_bn and model.freeze_blocks. Throws a user Error when the backbone has none of the blocks.
+void FreezeLayers(const spec::Spec& spec, train::GraphModule& module);
+
+// AVX512-BF16 or AMX. OCTET_FORCE_BF16=1 in the environment says yes on any CPU (LibTorch then emulates it, slowly).
+bool CpuHasBf16();
+
+}  // namespace octet::task::classification
