@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "data/synthetic.h"
+#include "base/parallel.h"
 #include "data/test_folder.h"
 
 namespace octet::data {
@@ -173,6 +174,21 @@ TEST(DataLoader, DroppedEpochsErrorsAndWaiting) {
                 }
               }),
               ::testing::HasSubstr("could be decoded when the data was checked"));
+}
+
+TEST(DataLoader, AWaitingNetworkIsToldWhatToDo) {
+  const TestFolder dir;
+  DataLoader loader(SmallSet(dir, 0), SmallInput(), Training(1));  // every image is decoded again
+  Batch batch;
+  loader.StartEpoch(0);
+  while (loader.Next(&batch)) {
+  }
+  EXPECT_GT(loader.WaitFraction(), 0.5);
+  const std::string advice = loader.BottleneckMessage();
+  EXPECT_THAT(advice, ::testing::HasSubstr("the network waited for images"));
+  EXPECT_THAT(advice, ::testing::HasSubstr(HardwareThreads() > 1
+                                               ? fmt::format("raise n_workers from 1 to {}", HardwareThreads())
+                                               : "all 1 CPU threads load images already"));
 }
 
 TEST(DataLoader, RealPhotosWithAWaitingConsumer) {

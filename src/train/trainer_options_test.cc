@@ -104,6 +104,35 @@ TEST(WeightAverage, BadDecaysAndForeignCheckpoints) {
   EXPECT_NE(MessageOf([&] { with.Restore(saved); }).find("saved without an average"), std::string::npos);
 }
 
+// Each scope has its own layers: the penalty of one scope is the sum over its kernels.
+TEST(Regularizer, ScopesAreConvolutionsDepthwiseAndDense) {
+  GraphModule module(MakeGraph(R"(graph "g" {
+  input %x: f32[1,2,4,4]
+  const %c.weight: f32[2,2,1,1] = [1,-2,0,0]
+  const %d.weight: f32[2,1,1,1] = [3,4]
+  const %f.weight: f32[1,32] = blob
+  %c: f32[1,2,4,4] = Conv(%x, %c.weight) "c"
+  %d: f32[1,2,4,4] = Conv(%c, %d.weight) {group=2} "d"
+  %l: f32[1,32] = Flatten(%d) "l"
+  %logits: f32[1,1] = Gemm(%l, %f.weight) {transB=1} "f"
+  output %logits
+})"));
+  double dense = 0;
+  for (const float w : ConstantOf(module.graph(), "f.weight")) dense += static_cast<double>(w) * w;
+  const auto penalty = [&](const std::vector<std::string>& scope, const std::string& kind) {
+    OptimizerOptions o;
+    o.scope = scope;
+    o.regularizer = kind;
+    o.weight_decay = 0.5;
+    return Optimizer(module, o).RegularizationLoss();
+  };
+  EXPECT_NEAR(penalty({"conv2d"}, "L2"), 0.5 * 5, 1e-6);
+  EXPECT_NEAR(penalty({"depthwise"}, "L2"), 0.5 * 25, 1e-6);
+  EXPECT_NEAR(penalty({"dense"}, "L2"), 0.5 * dense, 1e-6);
+  EXPECT_NEAR(penalty({"conv2d", "depthwise"}, "L1"), 0.5 * (3 + 7), 1e-6);
+  EXPECT_EQ(penalty({"conv2d", "depthwise", "dense"}, "None"), 0);
+}
+
 TEST(Freeze, StatisticsStayAfterTheirEpochs) {
   GraphModule module(MakeGraph(kNetwork));
   TrainerOptions o = SmallOptions("sgd");

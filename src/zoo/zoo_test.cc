@@ -215,6 +215,31 @@ TEST(Zoo, OptionsChangeWhatTheySay) {
   o = Options("mobilenet_v2", 32);
   o.all_projections = true;
   EXPECT_EQ(count(BuildNetwork(o), "Conv"), 52 + 10);
+  o = Options("resnet_18", 64);
+  EXPECT_EQ(count(BuildNetwork(o), "Conv"), 20);
+  o.all_projections = true;
+  EXPECT_EQ(count(BuildNetwork(o), "Conv"), 20 + 5);
+  o.use_pooling = false;
+  const ir::Graph strides = BuildNetwork(o);
+  EXPECT_EQ(count(strides, "MaxPool"), 0);
+  EXPECT_EQ(strides.value(strides.producer(strides.Find("avg_pool"))->input(0)).type.shape[2], 64 / 16);
+}
+
+TEST(Zoo, DropoutStandsBeforeTheDenseLayer) {
+  const auto rate = [](const NetworkOptions& o) {
+    const ir::Graph g = BuildNetwork(o);
+    ir::Verify(g);
+    const ir::Node* before = g.producer(g.producer(g.Find("logits"))->input(0));
+    return before->op == "Dropout" ? g.value(before->input(1)).constant.ToVector<float>()[0] : 0.0f;
+  };
+  for (const char* name : {"resnet_10", "efficientnet-b4", "mobilenet_v3_small", "squeezenet"}) {
+    NetworkOptions o = Options(name, 32, 7);
+    EXPECT_EQ(rate(o), 0.0f) << name;
+    o.retain_head = true;
+    EXPECT_EQ(rate(o), std::string(name) == "efficientnet-b4" ? 0.4f : 0.0f) << name;
+    o.dropout = 0.25f;
+    EXPECT_EQ(rate(o), 0.25f) << name;
+  }
 }
 
 TEST(Zoo, DropConnectGrowsWithDepth) {
