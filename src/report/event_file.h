@@ -1,7 +1,6 @@
-// TensorBoard's event file: scalars that `tensorboard --logdir` shows. TFRecord framing
-// (base/tfrecord_framing.h) around Event messages
-// (tensorflow/core/util/event.proto: wall_time = 1, step = 2, file_version = 3, summary = 5; in it value = 1 with tag =
-// 1, simple_value = 2).
+// TensorBoard's event file: scalars that `tensorboard --logdir` shows. TFRecord framing (base/tfrecord_framing.h) around
+// Event messages (tensorflow/core/util/event.proto: wall_time = 1, step = 2, file_version = 3, summary = 5; in it
+// value = 1 with tag = 1, simple_value = 2).
 #pragma once
 
 #include <cstdint>

@@ -313,6 +313,24 @@ TEST_F(E2e, BadSpecs) {
   EXPECT_EQ(Shell(Octet("--version")).exit_code, 0);
 }
 
+TEST_F(E2e, DownloadSpecs) {
+  const Outcome o = Shell(Octet("classification download_specs -o " + Path("specs")));
+  EXPECT_EQ(o.exit_code, 0) << o.output;
+  EXPECT_THAT(o.output, HasSubstr("specs/spec_retrain_qat.yaml"));
+  // A sample is read by the command that it is for: what is missing is the data only.
+  ExpectUserError(Shell("cd " + root_ + " && " +
+                        Octet("classification train -e specs/spec.yaml model.input_width=32 "
+                              "dataset.train_dataset_path=no/data")),
+                  "command line: dataset.train_dataset_path: folder 'no/data' does not exist");
+  const Outcome tao =
+      Shell(Octet("classification_tf2 download_specs target_data_dir=" + Path("specs2") + " workflow=tao"));
+  EXPECT_EQ(tao.exit_code, 0) << tao.output;
+  EXPECT_THAT(tao.output, HasSubstr("octet does not use workflow"));
+  ExpectUserError(Shell(Octet("classification download_specs")), "no folder given; add -o FOLDER");
+  ExpectUserError(Shell(Octet("classification download_specs target_dir=x")),
+                  "'target_dir=x': expected target_data_dir");
+}
+
 TEST_F(E2e, BadData) {
   const auto fresh = [](const std::string& name) {
     fs::remove_all(Path(name));

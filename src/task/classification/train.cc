@@ -102,6 +102,7 @@ class Run {
     data::WriteClassmap(report.folder() + "/classmap.json", data_.train->classes());
     StartingPoint start = FindStartingPoint(spec, report.folder());
     RequireInputSize(start.graph, data_.preprocess, spec.file());
+    if (!start.resumed) ApplyBnConfig(spec, start.graph);
     if (start.calibrate) CalibrateQuantizers(spec, data_, start);
     LogInfo("{}: {}", backbone_, start.description);
     qat_ = start.qat;

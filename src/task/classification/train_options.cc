@@ -100,6 +100,17 @@ train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data:
   return o;
 }
 
+void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph) {
+  for (const char* name : {"momentum", "epsilon"}) {
+    const std::string key = std::string("train.bn_config.") + name;
+    if (!spec.IsSet(key)) continue;
+    for (const ir::NodeId id : graph.Order()) {
+      if (graph.node(id).op != "BatchNormalization") continue;
+      graph.mutable_node(id).attrs[name] = static_cast<float>(spec.GetFloat(key));
+    }
+  }
+}
+
 void FreezeLayers(const spec::Spec& spec, train::GraphModule& module) {
   if (spec.GetBool("model.freeze_bn")) {
     module.FreezeBatchNorm(true);

@@ -14,6 +14,10 @@ data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images);
 // where a wish has no effect: train.amp on a CPU without bfloat16 or with QAT, quant.freeze_* without QAT or too late.
 train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat);
 
+// The network of a checkpoint keeps its momentum and epsilon of batch normalization, unless the spec gives
+// train.bn_config: then all of its layers get them, as in TAO.
+void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph);
+
 // model.freeze_bn and model.freeze_blocks. Throws a user Error when the backbone has none of the blocks.
 void FreezeLayers(const spec::Spec& spec, train::GraphModule& module);
 

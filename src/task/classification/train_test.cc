@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -145,6 +146,23 @@ TEST_F(TrainCommand, TheAverageIsWhatIsValidatedAndSaved) {
                 Train(Spec("average", {"train.num_epochs=3", "train.resume=true"}));
               }),
               HasSubstr("moving_average_decay is 0"));
+}
+
+TEST_F(TrainCommand, BnConfigReachesTheNetworkOfACheckpoint) {
+  const auto attribute = [](const ir::Graph& graph, const char* name) {
+    std::set<float> values;
+    for (const ir::NodeId id : graph.Order()) {
+      if (graph.node(id).op == "BatchNormalization") values.insert(graph.node(id).attr_float(name, -1.0f));
+    }
+    return values;
+  };
+  const std::string checkpoint = "train.checkpoint=" + Path("bn_a/train/mobilenet_v1_001.octet");
+  Train(Spec("bn_a", {"train.num_epochs=1", "train.bn_config.momentum=0.8", "train.bn_config.epsilon=0.002"}));
+  EXPECT_EQ(attribute(Model("bn_a", 1).graph, "momentum"), std::set<float>{0.8f});
+  EXPECT_EQ(attribute(Model("bn_a", 1).graph, "epsilon"), std::set<float>{0.002f});
+  Train(Spec("bn_b", {checkpoint, "train.num_epochs=1", "train.bn_config.momentum=0.7"}));
+  EXPECT_EQ(attribute(Model("bn_b", 1).graph, "momentum"), std::set<float>{0.7f});
+  EXPECT_EQ(attribute(Model("bn_b", 1).graph, "epsilon"), std::set<float>{0.002f});  // not asked for: stays
 }
 
 TEST_F(TrainCommand, FrozenLayersStay) {
