@@ -5,14 +5,15 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <opencv2/imgcodecs.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "data/image.h"
 #include "data/synthetic.h"
 #include "ir/model_file.h"
 #include "ops/install.h"
@@ -241,11 +242,20 @@ TEST_P(Gray, TrainsAndEvaluates) {
   const std::string data = Path("gray" + std::to_string(GetParam()));
   for (const auto& entry : fs::recursive_directory_iterator(Path("data"))) {
     if (!entry.is_regular_file()) continue;
-    cv::Mat gray = cv::imread(entry.path().string(), cv::IMREAD_GRAYSCALE);
-    if (deep) gray.convertTo(gray, CV_16U, 257);
+    data::Image gray;
+    std::string problem;
+    ASSERT_TRUE(data::DecodeImageFile(entry.path().string(), {1, 8}, &gray, &problem)) << problem;
+    if (deep) {
+      std::vector<uint8_t> wide(gray.pixels.size() * 2);
+      for (size_t i = 0; i < gray.pixels.size(); ++i) {
+        const auto sample = static_cast<uint16_t>(gray.pixels[i] * 257);
+        std::memcpy(&wide[2 * i], &sample, 2);
+      }
+      gray.pixels = wide;
+      gray.depth = 16;
+    }
     const fs::path to = data / fs::relative(entry.path(), Path("data")).replace_extension(".png");
-    fs::create_directories(to.parent_path());
-    ASSERT_TRUE(cv::imwrite(to.string(), gray));
+    WriteFileAtomic(to.string(), data::EncodePng(gray));
   }
   const std::string name = "gray_results" + std::to_string(GetParam());
   const spec::Spec spec =
@@ -322,7 +332,10 @@ TEST_F(TrainCommand, EvaluateAndInferenceTakeEveryKindOfFile) {
     }
     EXPECT_NEAR(metrics["top_1_accuracy"].get<double>(), hits / 24, 1e-12);
     EXPECT_NEAR(metrics["mean_f1"].get<double>(), f1_sum / 3, 1e-12);
-    EXPECT_GT(cv::imread(Path(name) + "/evaluate/confusion.png").cols, 100);
+    data::Image picture;
+    std::string problem;
+    EXPECT_TRUE(data::DecodeImageFile(Path(name) + "/evaluate/confusion.png", {3, 8}, &picture, &problem)) << problem;
+    EXPECT_GT(picture.width, 100);
     // path,label,confidence without a header; the three INT8 forms agree to the last digit.
     const std::string result = ReadFile(Path(name) + "/inference/result.csv");
     const std::vector<std::string> lines = Split(std::string(Trim(result)), '\n');
