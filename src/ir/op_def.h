@@ -41,6 +41,8 @@ struct QuantRule {
   RegionRole region = RegionRole::kNone;
   // op(Q(x)) == Q(op(x)) with the same scale: MaxPool, Reshape, Flatten, Transpose, ...
   bool commutes = false;
+  std::function<bool(const Node&)> commutes_when;  // where it depends on attributes (nearest Resize)
+  bool Commutes(const Node& node) const { return commutes && (!commutes_when || commutes_when(node)); }
   // QAT turns this activation into ReLU6: ReLU and its relatives, hard-swish. Gates (Sigmoid, Tanh) are not among them.
   bool becomes_relu6 = false;
   // The output channel axis of the kWeight input (Conv 0, ConvTranspose 1, Gemm transB 0): see weight_axis.

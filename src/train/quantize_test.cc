@@ -225,6 +225,18 @@ const Lowered kLowered[] = {
     {"add",
      "%y: s8[2,8,7,5] = QAdd(%x, %x) {a_scale=0.03, act=\"clip\", act_max=6.0, act_min=0.0, b_scale=0.011, "
      "y_scale=0.0471} \"a\""},
+    {"swish",
+     "const %w: s8[8,1,3,3] = blob\n const %m: f32[8] = [0.01,0.02,0.03,0.04,0.05,0.06,0.07,0.08]\n"
+     "%y: s8[2,8,7,5] = QConv(%x, %w, %m, _, _) {act=\"swish\", group=8, pads=[1,1,1,1], y_scale=0.3} \"c\""},
+    {"leaky_relu_float",
+     "const %w: s8[4,8,3,3] = blob\n const %m: f32[4] = [0.001,0.002,0.003,0.0004]\n"
+     "%y: f32[2,4,4,3] = QConv(%x, %w, %m, _, _) {act=\"leaky_relu\", act_alpha=0.1, pads=[1,1,1,1], strides=[2,2]} "
+     "\"c\""},
+    {"gate",
+     "%p: s8[2,8,1,1] = QGlobalAveragePool(%x) {x_scale=0.03, y_scale=0.002} \"p\"\n"
+     "%y: s8[2,8,7,5] = QMul(%x, %p) {a_scale=0.03, b_scale=0.007, y_scale=0.011} \"m\""},
+    {"sum",
+     "%y: s8[2,8,7,5] = QSum(%x, %x, %x) {act=\"hard_swish\", scales=f[0.03,0.011,0.0007], y_scale=0.0471} \"a\""},
     {"max_pool", "%y: s8[2,8,4,3] = QMaxPool(%x) {kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2]} \"p\""},
     {"average_pool",
      "%y: s8[2,8,4,3] = QAveragePool(%x) {kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2], "

@@ -71,6 +71,7 @@ TEST(QuantRule, OperatorsThatCommuteWithQuantization) {
       {"Identity", {{5}, {}, {}}},
       {"Dropout", {{5}, {}, {}}},
       {"Transpose", {{2, 3, 4}, {}, {{"perm", V{2, 0, 1}}}}},
+      {"Resize", {{1, 2, 3, 4}, {{}, F({4}, {1, 1, 2, 1.5f})}, {{"mode", std::string("nearest")}}}},
       {"Split", {{2, 7}, {}, {{"axis", int64_t{1}}}, 2}},
       {"Slice", {{4, 6}, {I({1, 5}), I({3, -100}), I({0, 1}), I({1, -2})}, {}}},
       {"Gather", {{4, 6}, {I({3, -4, 1})}, {}}},

@@ -5,27 +5,23 @@
 #include <cstdint>
 
 #include "ir/graph.h"
+#include "quant/activation.h"
 #include "quant/quantize.h"
 #include "tensor/tensor.h"
 
 namespace octet::ops {
 
-// From the attributes act, act_min, act_max, y_scale. Throws a user Error naming the node on an unknown act.
+// The name of an activation in the attribute `act`: none, clip, leaky_relu, sigmoid, hard_sigmoid, hard_swish, swish.
+const char* NameOf(quant::ActivationKind kind);
+
+// From the attributes act; act_min, act_max (clip); act_alpha (leaky_relu, hard_sigmoid), act_beta (hard_sigmoid);
+// y_scale. Throws a user Error naming the node on an unknown act.
 struct Epilogue {
-  bool clip = false;
-  float low = 0, high = 0;
+  quant::Activation activation;
   float y_scale = 0;  // 0: the output is f32
 
   static Epilogue Of(const ir::Node& node);
   DType dtype() const { return y_scale == 0 ? DType::kF32 : DType::kS8; }
-
-  // min(max(y, low), high) as the vector instructions compute it: on equality the bound, so that -0 clipped at 0 gives
-  // +0.
-  float Activate(float y) const {
-    if (!clip) return y;
-    y = y > low ? y : low;
-    return y < high ? y : high;
-  }
 };
 
 // Writes element after element of one output tensor.
@@ -37,7 +33,7 @@ class EpilogueWriter {
         floats_(epilogue.dtype() == DType::kF32 ? out->mutable_data<float>() : nullptr) {}
 
   void Write(int64_t at, float y) const {
-    const float a = epilogue_.Activate(y);
+    const float a = epilogue_.activation(y);
     if (codes_ != nullptr) {
       codes_[at] = quant::QuantizeToS8(a, epilogue_.y_scale);
     } else {

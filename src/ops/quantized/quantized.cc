@@ -1,6 +1,8 @@
 // Definitions of the lowered operators.
 #include "ops/quantized/quantized.h"
 
+#include <cmath>
+
 #include "base/error.h"
 #include "ops/quantized/epilogue.h"
 #include "ops/window.h"
@@ -102,6 +104,42 @@ Types InferGlobalAveragePool(const Node& node, const Inputs& inputs) {
   return One(Epilogue::Of(node).dtype(), out);
 }
 
+// The second operand has the first one's shape, or is one number for each channel.
+Types InferMul(const Node& node, const Inputs& inputs) {
+  RequireCodes(node, inputs, 0);
+  RequireCodes(node, inputs, 1);
+  RequireScale(node, "a_scale");
+  RequireScale(node, "b_scale");
+  const Shape& a = inputs[0]->type.shape;
+  const Shape& b = inputs[1]->type.shape;
+  Shape gate = a;
+  for (size_t i = 2; i < gate.size(); ++i) gate[i] = 1;
+  OCTET_REQUIRE(SameShape(a, b) || SameShape(gate, b),
+                "{}: {} and {}: expected equal shapes, or 1 for the second's spatial sizes", Label(node),
+                Describe(inputs[0]), Describe(inputs[1]));
+  return One(Epilogue::Of(node).dtype(), a);
+}
+
+Types InferSum(const Node& node, const Inputs& inputs) {
+  const std::vector<float> scales = node.attr_floats("scales", {});
+  OCTET_REQUIRE(scales.size() == inputs.size(), "{}: {} scales for {} inputs", Label(node), scales.size(),
+                inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    RequireCodes(node, inputs, i);
+    OCTET_REQUIRE(std::isfinite(scales[i]), "{}: scale {} is {}", Label(node), i, scales[i]);
+    OCTET_REQUIRE(SameShape(inputs[0]->type.shape, inputs[i]->type.shape), "{}: {} and {}: expected equal shapes",
+                  Label(node), Describe(inputs[0]), Describe(inputs[i]));
+  }
+  return One(Epilogue::Of(node).dtype(), inputs[0]->type.shape);
+}
+
+Types InferLut(const Node& node, const Inputs& inputs) {
+  RequireCodes(node, inputs, 0);
+  RequireCodes(node, inputs, 1);
+  RequireVector(node, inputs, 1, "table", 256);
+  return One(DType::kS8, ShapeAt(node, inputs, 0));
+}
+
 Types InferAdd(const Node& node, const Inputs& inputs) {
   RequireCodes(node, inputs, 0);
   RequireCodes(node, inputs, 1);
@@ -118,6 +156,8 @@ void AddEpilogueAttrs(OpDef* def) {
   def->attrs.push_back(String("act", "none"));
   def->attrs.push_back(Float("act_min", 0));
   def->attrs.push_back(Float("act_max", 0));
+  def->attrs.push_back(Float("act_alpha", 0));
+  def->attrs.push_back(Float("act_beta", 0));
   def->attrs.push_back(Float("y_scale", 0));
 }
 
@@ -131,15 +171,35 @@ OpDef Def(const char* name, decltype(OpDef::infer) infer, decltype(OpDef::refere
 
 }  // namespace
 
+const char* NameOf(quant::ActivationKind kind) {
+  constexpr const char* kNames[] = {"none", "clip", "leaky_relu", "sigmoid", "hard_sigmoid", "hard_swish", "swish"};
+  return kNames[static_cast<int>(kind)];
+}
+
 Epilogue Epilogue::Of(const ir::Node& node) {
+  using Kind = quant::ActivationKind;
   Epilogue e;
   const std::string act = node.attr_string("act", "none");
-  OCTET_REQUIRE(act == "none" || act == "clip", "{}: attribute act is '{}', expected none or clip", Label(node), act);
-  e.clip = act == "clip";
-  e.low = node.attr_float("act_min", 0);
-  e.high = node.attr_float("act_max", 0);
+  bool known = false;
+  for (const Kind kind : {Kind::kNone, Kind::kClip, Kind::kLeakyRelu, Kind::kSigmoid, Kind::kHardSigmoid,
+                          Kind::kHardSwish, Kind::kSwish}) {
+    if (act != NameOf(kind)) continue;
+    e.activation.kind = kind;
+    known = true;
+  }
+  OCTET_REQUIRE(
+      known, "{}: attribute act is '{}', expected none, clip, leaky_relu, sigmoid, hard_sigmoid, hard_swish or swish",
+      Label(node), act);
+  if (e.activation.kind == Kind::kClip) {
+    e.activation.alpha = node.attr_float("act_min", 0);
+    e.activation.beta = node.attr_float("act_max", 0);
+    OCTET_REQUIRE(e.activation.alpha <= e.activation.beta, "{}: act_min {} is above act_max {}", Label(node),
+                  e.activation.alpha, e.activation.beta);
+  } else {
+    e.activation.alpha = node.attr_float("act_alpha", 0);
+    e.activation.beta = node.attr_float("act_beta", 0);
+  }
   e.y_scale = node.attr_float("y_scale", 0);
-  OCTET_REQUIRE(!e.clip || e.low <= e.high, "{}: act_min {} is above act_max {}", Label(node), e.low, e.high);
   OCTET_REQUIRE(e.y_scale >= 0, "{}: attribute y_scale is {}, expected 0 or a scale above 0", Label(node), e.y_scale);
   return e;
 }
@@ -179,6 +239,24 @@ void InstallQuantized() {
   add.attrs = {Required(Float("a_scale", 0)), Required(Float("b_scale", 0))};
   AddEpilogueAttrs(&add);
   ir::RegisterOp(add);
+
+  OpDef mul = Def("QMul", InferMul, QMulReference);
+  mul.min_inputs = mul.max_inputs = 2;
+  mul.attrs = {Required(Float("a_scale", 0)), Required(Float("b_scale", 0))};
+  AddEpilogueAttrs(&mul);
+  ir::RegisterOp(mul);
+
+  OpDef sum = Def("QSum", InferSum, QSumReference);
+  sum.min_inputs = 2;
+  sum.max_inputs = 8;
+  sum.attrs = {Required(Floats("scales"))};
+  AddEpilogueAttrs(&sum);
+  ir::RegisterOp(sum);
+
+  OpDef lut = Def("QLut", InferLut, QLutReference);
+  lut.min_inputs = lut.max_inputs = 2;
+  lut.roles = {InputRole::kData, InputRole::kConst};
+  ir::RegisterOp(lut);
 }
 
 }  // namespace octet::ops

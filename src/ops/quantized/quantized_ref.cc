@@ -180,4 +180,42 @@ Tensors QAddReference(const Node& node, const Tensors& inputs) {
   return {y};
 }
 
+Tensors QMulReference(const Node& node, const Tensors& inputs) {
+  Tensor y = NewOutput(node, inputs);
+  const float a_scale = node.attr_float("a_scale", 0), b_scale = node.attr_float("b_scale", 0);
+  const int8_t* a = inputs[0].data<int8_t>();
+  const int8_t* b = inputs[1].data<int8_t>();
+  const int64_t repeat = inputs[1].size() == 0 ? 1 : y.size() / inputs[1].size();  // elements of a for one of b
+  const EpilogueWriter writer(Epilogue::Of(node), &y);
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const float left = static_cast<float>(a[i]) * a_scale;
+    const float right = static_cast<float>(b[i / repeat]) * b_scale;
+    writer.Write(i, left * right);
+  }
+  return {y};
+}
+
+Tensors QSumReference(const Node& node, const Tensors& inputs) {
+  Tensor y = NewOutput(node, inputs);
+  const std::vector<float> scales = node.attr_floats("scales", {});
+  const EpilogueWriter writer(Epilogue::Of(node), &y);
+  for (int64_t i = 0; i < y.size(); ++i) {
+    float sum = static_cast<float>(inputs[0].data<int8_t>()[i]) * scales[0];
+    for (size_t k = 1; k < inputs.size(); ++k) {
+      const float term = static_cast<float>(inputs[k].data<int8_t>()[i]) * scales[k];
+      sum = sum + term;
+    }
+    writer.Write(i, sum);
+  }
+  return {y};
+}
+
+Tensors QLutReference(const Node& node, const Tensors& inputs) {
+  Tensor y = NewOutput(node, inputs);
+  const int8_t* x = inputs[0].data<int8_t>();
+  const int8_t* table = inputs[1].data<int8_t>();
+  for (int64_t i = 0; i < y.size(); ++i) y.mutable_data<int8_t>()[i] = table[x[i] + 128];
+  return {y};
+}
+
 }  // namespace octet::ops

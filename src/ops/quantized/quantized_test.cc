@@ -206,9 +206,55 @@ TEST(QAdd, BothSidesAreRoundedFirst) {
 
 TEST(Epilogue, ClipOfMinusZeroIsPlusZero) {
   Epilogue e;
-  e.clip = true;
-  e.high = 6;
-  EXPECT_FALSE(std::signbit(e.Activate(-0.0f)));
+  e.activation = {quant::ActivationKind::kClip, 0.0f, 6.0f};
+  EXPECT_FALSE(std::signbit(e.activation(-0.0f)));
+}
+
+// The functions of quant/activation.h are the mathematical ones within a few float roundings.
+TEST(Epilogue, ActivationsAreWhatTheyAreCalled) {
+  using Kind = quant::ActivationKind;
+  const auto near = [](double got, double want) {
+    EXPECT_NEAR(got, want, 4e-7 * std::max(1.0, std::abs(want))) << want;
+  };
+  for (float x = -100.0f; x < 100.0f; x += 0.0371f) {
+    const double sigmoid = 1 / (1 + std::exp(-static_cast<double>(x)));
+    near(quant::Activation{Kind::kSigmoid}(x), sigmoid);
+    near(quant::Activation{Kind::kSwish}(x), x * sigmoid);
+    near((quant::Activation{Kind::kHardSigmoid, 0.2f, 0.5f}(x)), std::min(std::max(0.2 * x + 0.5, 0.0), 1.0));
+    near(quant::Activation{Kind::kHardSwish}(x), x * std::min(std::max(x / 6.0 + 0.5, 0.0), 1.0));
+    near((quant::Activation{Kind::kLeakyRelu, 0.1f}(x)), x < 0 ? 0.1 * x : x);
+  }
+  EXPECT_EQ(quant::Activation{Kind::kSigmoid}(0.0f), 0.5f);
+}
+
+TEST(QMul, GateOfEachChannel) {
+  const Tensor a = RandomS8({2, 3, 4, 5}, 1), gate = RandomS8({2, 3, 1, 1}, 2);
+  const ir::Attrs attrs = {{"a_scale", 0.03f}, {"b_scale", 0.007f}};
+  const Tensor y = RunOne("QMul", {a, gate}, attrs);
+  for (int64_t i = 0; i < y.size(); ++i) {
+    volatile float left = a.data<int8_t>()[i] * 0.03f, right = gate.data<int8_t>()[i / 20] * 0.007f;
+    EXPECT_EQ(y.data<float>()[i], left * right);
+  }
+  ir::Attrs codes = attrs;
+  codes["y_scale"] = 0.002f;
+  EXPECT_EQ(RunOne("QMul", {a, gate}, codes), RunOne("QQuantize", {y}, {{"scale", 0.002f}}));
+  ExpectUserError([&] { RunOne("QMul", {a, RandomS8({2, 3, 1, 5}, 1)}, attrs); }, {"(QMul)", "expected equal shapes"});
+  ExpectUserError([&] { RunOne("QMul", {a, gate}, {{"a_scale", 0.03f}, {"b_scale", 0.0f}}); }, {"b_scale is 0"});
+}
+
+TEST(QSum, AddsFromLeftToRight) {
+  const Tensor a = RandomS8({1, 2, 4, 4}, 1), b = RandomS8({1, 2, 4, 4}, 2), c = RandomS8({1, 2, 4, 4}, 3);
+  const std::vector<float> scales = {0.03f, 0.007f, 0.0f};
+  const Tensor y = RunOne("QSum", {a, b, c}, {{"scales", scales}});
+  EXPECT_EQ(y, RunOne("QAdd", {a, b}, {{"a_scale", 0.03f}, {"b_scale", 0.007f}}));
+  ExpectUserError([&] { RunOne("QSum", {a, b}, {{"scales", scales}}); }, {"3 scales for 2 inputs"});
+}
+
+TEST(QLut, LooksUpCodes) {
+  Tensor table(DType::kS8, {256});
+  for (int i = 0; i < 256; ++i) table.mutable_data<int8_t>()[i] = static_cast<int8_t>(127 - i);
+  EXPECT_EQ(RunOne("QLut", {C({4}, {-128, 0, 1, 127}), table}), C({4}, {127, -1, -2, -128}));
+  ExpectUserError([&] { RunOne("QLut", {C({1}, {0}), C({2}, {0, 0})}); }, {"table", "expected [256]"});
 }
 
 TEST(Quantized, DynamicBatch) {

@@ -174,6 +174,11 @@ void InstallResize() {
                String("keep_aspect_ratio_policy", "stretch"),
                String("mode", "nearest"),
                String("nearest_mode", "round_prefer_floor")};
+  def.quant.commutes = true;
+  def.quant.commutes_when = [](const Node& node) {
+    return node.attr_string("mode", "nearest") == "nearest" &&
+           node.attr_string("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize";
+  };
   def.prune.flow = ResizeFlow;
   def.prune.shape_input = 3;
   def.infer = InferResize;

@@ -1,5 +1,6 @@
 // The lowered INT8 operators on float-held codes, bit for bit as docs/numerics.md: every float operation is rounded
 // separately, divisions are true divisions. Evaluation only.
+#include "ops/quantized/epilogue.h"
 #include "train/kernels/op_call.h"
 
 namespace octet::train {
@@ -16,9 +17,23 @@ at::Tensor ToCodes(const at::Tensor& y, double scale) {
   return at::div(y, Exact(scale, y)).round_().clamp_(-128, 127);
 }
 
+// The scalar function of quant/activation.h on each element: LibTorch's own sigmoid rounds otherwise.
+at::Tensor Apply(const quant::Activation& activation, const at::Tensor& y) {
+  at::Tensor out = y.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  if (!out.is_non_overlapping_and_dense()) out = out.contiguous();
+  float* data = out.data_ptr<float>();
+  at::parallel_for(0, out.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) data[i] = activation(data[i]);
+  });
+  return out.to(y.device());
+}
+
 at::Tensor Epilogue(OpCall& call, at::Tensor y) {
-  if (call.String("act", "none") == "clip") {
-    y = y.clamp(call.Float("act_min", 0.0f), call.Float("act_max", 6.0f));
+  const quant::Activation activation = ops::Epilogue::Of(call.node).activation;
+  if (activation.kind == quant::ActivationKind::kClip) {
+    y = y.clamp(activation.alpha, activation.beta);
+  } else if (activation.kind != quant::ActivationKind::kNone) {
+    y = Apply(activation, y);
   }
   const double y_scale = call.Float("y_scale", 0.0f);
   return y_scale == 0 ? y : ToCodes(y, y_scale);
@@ -78,6 +93,26 @@ Tensors QAdd(OpCall& call) {
   return {Epilogue(call, y.add(at::mul(call.input(1), Exact(call.Float("b_scale", 1.0f), a))))};
 }
 
+Tensors QMul(OpCall& call) {
+  const at::Tensor& a = call.input(0);
+  const at::Tensor gate = at::mul(call.input(1), Exact(call.Float("b_scale", 1.0f), a));
+  return {Epilogue(call, at::mul(a, Exact(call.Float("a_scale", 1.0f), a)).mul_(gate))};
+}
+
+Tensors QSum(OpCall& call) {
+  const std::vector<float> scales = call.node.attr_floats("scales", {});
+  at::Tensor sum = at::mul(call.input(0), Exact(scales.at(0), call.input(0)));
+  for (size_t i = 1; i < call.inputs.size(); ++i) {
+    sum = sum.add(at::mul(call.input(i), Exact(scales.at(i), sum)));
+  }
+  return {Epilogue(call, sum)};
+}
+
+Tensors QLut(OpCall& call) {
+  const at::Tensor index = call.input(0).to(at::kLong).add_(128);
+  return {call.input(1).index({index})};
+}
+
 Tensors QMaxPool(OpCall& call) {
   at::Tensor x = ChannelsLast(call.input(0));
   const Window window = ReadWindow(call, x, call.IntList("kernel_shape", {}));
@@ -113,6 +148,9 @@ std::vector<NamedKernel> QuantizedKernels() {
           {"QDequantize", QDequantize},
           {"QConv", QConv},
           {"QAdd", QAdd},
+          {"QMul", QMul},
+          {"QSum", QSum},
+          {"QLut", QLut},
           {"QMaxPool", QMaxPool},
           {"QAveragePool", QAveragePool},
           {"QGlobalAveragePool", QGlobalAveragePool}};
