@@ -44,7 +44,7 @@ class Inserter {
   // The tensor at which the range of `v` is decided: back through operators that commute with quantization.
   ValueId Origin(ValueId v) const {
     while (const Node* p = g_.producer(v)) {
-      if (!RuleOf(*p).commutes) break;
+      if (!RuleOf(*p).Commutes(*p)) break;
       v = p->input(0);
     }
     return v;

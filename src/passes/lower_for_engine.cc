@@ -1,12 +1,14 @@
 #include "passes/lower_for_engine.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "passes/fusion_regions.h"
+#include "passes/hoist_quantizers.h"
+#include "passes/lower_activation.h"
 #include "quant/quantize.h"
 
 namespace octet::passes {
@@ -31,14 +33,9 @@ struct QuantizedWeight {
   std::vector<float> scales;  // one per output channel
 };
 
-struct ActivationRange {
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-};
-
 class Lowering {
  public:
-  explicit Lowering(const Graph& graph) : old_(graph), found_(FindFusionRegions(graph)) {}
+  explicit Lowering(Graph graph) : old_(std::move(graph)), found_(FindFusionRegions(old_)) {}
 
   Graph Run() {
     new_.set_name(old_.name());
@@ -108,27 +105,10 @@ class Lowering {
     w.codes = quant::QuantizeWeight(old_.value(q->input(0)).constant, w.scales, axis);
     return w;
   }
-  // Bounds of an activation that the epilogue can do: Relu, Clip with constant bounds.
-  std::optional<ActivationRange> RangeOf(NodeId id) const {
-    const Node& node = old_.node(id);
-    ActivationRange range;
-    if (node.op == "Relu") {
-      range.low = 0;
-      return range;
-    }
-    if (node.op != "Clip") return std::nullopt;
-    for (const size_t i : {size_t{1}, size_t{2}}) {
-      if (node.input(i) == kNoValue) continue;
-      if (!old_.value(node.input(i)).is_constant()) return std::nullopt;
-      (i == 1 ? range.low : range.high) = old_.value(node.input(i)).constant.data<float>()[0];
-    }
-    return range;
-  }
-  static void PutRange(Attrs& attrs, const std::optional<ActivationRange>& range) {
-    attrs["act"] = std::string(range ? "clip" : "none");
-    if (!range) return;
-    attrs["act_min"] = range->low;
-    attrs["act_max"] = range->high;
+  static void PutActivation(Attrs& attrs, const std::optional<Attrs>& activation) {
+    attrs["act"] = std::string("none");
+    if (!activation) return;
+    for (const auto& [key, value] : *activation) attrs[key] = value;
   }
 
   // ---- output: codes when the only reader is a quantizer, float otherwise
@@ -195,16 +175,16 @@ class Lowering {
     // How far the chain can be fused: a float residual or an unusual activation ends it early.
     ValueId output = anchor.output();
     const Codes* residual = nullptr;
-    std::optional<ActivationRange> range;
+    std::optional<Attrs> activation;
     bool fused = true;
     if (r.join != kNoNode) {
       residual = gemm ? nullptr : FindCodes(r.residual);
       fused = residual != nullptr;
       if (fused) output = old_.node(r.join).output();
     }
-    if (fused && r.activation != kNoNode) range = RangeOf(r.activation);
-    if (range) output = r.output;
-    EmitConv(anchor, *x, *weight, residual, range, ResultFor(output), gemm);
+    if (fused && r.activation != kNoNode) activation = EpilogueOf(old_, r.activation);
+    if (activation) output = r.output;
+    EmitConv(anchor, *x, *weight, residual, activation, ResultFor(output), gemm);
     MarkDone(r, output);
     return true;
   }
@@ -220,7 +200,7 @@ class Lowering {
   }
 
   void EmitConv(const Node& anchor, const Codes& x, const QuantizedWeight& weight, const Codes* residual,
-                const std::optional<ActivationRange>& range, const Result& result, bool gemm) {
+                const std::optional<Attrs>& activation, const Result& result, bool gemm) {
     Tensor codes = weight.codes;
     ValueId input = x.value;
     Attrs attrs;
@@ -241,7 +221,7 @@ class Lowering {
     const ValueId multiplier = new_.AddConstant(anchor.name + ".m", Tensor::From<float>({channels}, m));
     attrs["residual_scale"] = residual != nullptr ? residual->scale : 0.0f;
     attrs["y_scale"] = result.scale;
-    PutRange(attrs, range);
+    PutActivation(attrs, activation);
     std::vector<ValueId> inputs = {input, w, multiplier, Real(anchor.input(2))};
     if (residual != nullptr) inputs.push_back(residual->value);
     if (!gemm) {
@@ -268,8 +248,9 @@ class Lowering {
     const Node& node = old_.node(id);
     if (node.op == "QuantizeLinear" && LowerQuantize(node)) return;
     if (node.op == "DequantizeLinear" && LowerDequantize(node)) return;
-    if (RuleOf(node).commutes && node.outputs.size() == 1 && LowerCommuting(node)) return;
+    if (RuleOf(node).Commutes(node) && node.outputs.size() == 1 && LowerCommuting(node)) return;
     if (RuleOf(node).region == ir::RegionRole::kJoin && LowerAdd(id)) return;
+    if (LowerFunction(id) || LowerMul(node) || LowerConcat(node)) return;
     if ((node.op == "GlobalAveragePool" || node.op == "AveragePool") && LowerAverage(node)) return;
     CopyNode(node);
   }
@@ -285,8 +266,71 @@ class Lowering {
       return true;
     }
     const std::string& name = old_.value(node.output()).name;
+    if (known != nullptr) {
+      const Tensor table = RequantizeTable(known->scale, *scale);
+      codes_[node.output()] = {EmitLut(node, known->value, table, name), *scale};
+      return true;
+    }
     const ValueId made = Emit("QQuantize", node.name, {Real(node.input(0))}, {{"scale", *scale}}, name);
     codes_[node.output()] = {made, *scale};
+    return true;
+  }
+
+  ValueId EmitLut(const Node& node, ValueId x, const Tensor& table, const std::string& name) {
+    return Emit("QLut", node.name, {x, new_.AddConstant(node.name + ".table", table)}, {}, name);
+  }
+
+  // A function of one tensor of codes, quantized again.
+  bool LowerFunction(NodeId id) {
+    const Node& node = old_.node(id);
+    const ValueId swish = SwishInput(old_, node);
+    const Codes* x = FindCodes(swish != kNoValue ? swish : node.input(0));
+    if (x == nullptr || node.outputs.size() != 1) return false;
+    const Result result = ResultFor(node.output());
+    if (result.quantize == kNoNode) return false;
+    const std::optional<Tensor> table = TableOf(old_, id, x->scale, result.scale);
+    if (!table) return false;
+    SetResult(result, EmitLut(node, x->value, *table, result.name));
+    return true;
+  }
+
+  // A gate: x * g, where g has one number for each channel (squeeze and excitation), or two tensors of one shape.
+  bool LowerMul(const Node& node) {
+    if (node.op != "Mul") return false;
+    ValueId x = node.input(0), gate = node.input(1);
+    if (Elements(x) < Elements(gate)) std::swap(x, gate);
+    const Codes* a = FindCodes(x);
+    const Codes* b = FindCodes(gate);
+    const Shape& shape = old_.value(x).type.shape;
+    Shape pooled = shape;
+    for (size_t i = 2; i < pooled.size(); ++i) pooled[i] = 1;
+    const Shape& other = old_.value(gate).type.shape;
+    if (a == nullptr || b == nullptr || (other != shape && other != pooled)) return false;
+    const Result result = ResultFor(node.output());
+    const Attrs attrs = {{"a_scale", a->scale}, {"b_scale", b->scale}, {"y_scale", result.scale}};
+    SetResult(result, Emit("QMul", node.name, {a->value, b->value}, attrs, result.name));
+    return true;
+  }
+  // Without the batch, which may be unknown.
+  int64_t Elements(ValueId v) const {
+    int64_t n = 1;
+    const Shape& shape = old_.value(v).type.shape;
+    for (size_t i = 1; i < shape.size(); ++i) n *= shape[i];
+    return n;
+  }
+
+  bool LowerConcat(const Node& node) {
+    if (node.op != "Concat") return false;
+    std::vector<ValueId> inputs;
+    float scale = 0;
+    for (const ValueId in : node.inputs) {
+      const Codes* x = FindCodes(in);
+      if (x == nullptr || (scale != 0 && x->scale != scale)) return false;
+      scale = x->scale;
+      inputs.push_back(x->value);
+    }
+    const std::string name = old_.value(node.output()).name + ".q";
+    codes_[node.output()] = {Emit("Concat", node.name, inputs, node.attrs, name), scale};
     return true;
   }
 
@@ -319,27 +363,75 @@ class Lowering {
     return true;
   }
 
-  bool LowerAdd(NodeId id) {
-    const Node& node = old_.node(id);
-    const Codes* a = FindCodes(node.input(0));
-    const Codes* b = FindCodes(node.input(1));
-    if (a == nullptr || b == nullptr ||
-        old_.value(node.input(0)).type.shape != old_.value(node.input(1)).type.shape) {
+  // A sum's terms from left to right: codes, or codes times a constant number.
+  struct Term {
+    ValueId value;  // new
+    ValueId source;  // old
+    float scale;
+    bool weighted;
+  };
+  bool CollectTerms(ValueId v, bool left, std::vector<Term>* terms) const {
+    if (const Codes* x = FindCodes(v)) {
+      terms->push_back({x->value, v, x->scale, false});
+      return true;
+    }
+    const Node* p = old_.producer(v);
+    if (p == nullptr || old_.only_consumer(v) == kNoNode) return false;
+    if (p->op == "Mul") {
+      for (size_t i = 0; i < 2; ++i) {
+        const Codes* x = FindCodes(p->input(i));
+        const ir::Value& factor = old_.value(p->input(1 - i));
+        if (x == nullptr || !factor.is_constant() || factor.constant.size() != 1) continue;
+        terms->push_back({x->value, p->input(i), x->scale * factor.constant.data<float>()[0], true});
+        return true;
+      }
       return false;
     }
+    return left && p->op == "Add" && found_.region_of.count(old_.value(v).producer) == 0 &&
+           CollectTerms(p->input(0), true, terms) && CollectTerms(p->input(1), false, terms);
+  }
+
+  bool LowerAdd(NodeId id) {
+    const Node& node = old_.node(id);
+    std::vector<Term> terms;
+    if (!CollectTerms(node.input(0), true, &terms) || !CollectTerms(node.input(1), false, &terms)) return false;
+    const Shape& shape = old_.value(node.output()).type.shape;
+    bool plain = terms.size() == 2;
+    std::vector<float> scales;
+    std::vector<ValueId> values;
+    for (const Term& t : terms) {
+      if (old_.value(t.source).type.shape != shape || !std::isfinite(t.scale)) return false;
+      plain = plain && !t.weighted;
+      scales.push_back(t.scale);
+      values.push_back(t.value);
+    }
+    if (terms.size() > 8) return false;
     ValueId output = node.output();
-    std::optional<ActivationRange> range;
+    std::optional<Attrs> activation;
     const NodeId next = old_.only_consumer(output);
-    if (next != kNoNode && found_.region_of.count(next) == 0) range = RangeOf(next);
-    if (range) output = old_.node(next).output();
+    if (next != kNoNode && found_.region_of.count(next) == 0) activation = EpilogueOf(old_, next);
+    const NodeId swish = MatchSwish(old_, output);
+    NodeId last = next;
+    if (swish != kNoNode) {
+      activation = EpilogueOf(old_, swish);
+      last = swish;
+    }
+    if (activation) output = old_.node(last).output();
     const Result result = ResultFor(output);
-    if (result.quantize == kNoNode) return false;
-    Attrs attrs = {{"a_scale", a->scale}, {"b_scale", b->scale}, {"y_scale", result.scale}};
-    PutRange(attrs, range);
-    SetResult(result, Emit("QAdd", node.name, {a->value, b->value}, attrs, result.name));
-    if (range) done_.insert(next);
+    Attrs attrs = {{"y_scale", result.scale}};
+    PutActivation(attrs, activation);
+    if (plain) {
+      attrs["a_scale"] = scales[0];
+      attrs["b_scale"] = scales[1];
+    } else {
+      attrs["scales"] = scales;
+    }
+    SetResult(result, Emit(plain ? "QAdd" : "QSum", node.name, values, attrs, result.name));
+    if (activation) done_.insert(last);
+    if (swish != kNoNode) done_.insert(old_.value(OtherInput(old_.node(swish), node.output())).producer);
     return true;
   }
+  static ValueId OtherInput(const Node& node, ValueId v) { return node.input(0) == v ? node.input(1) : node.input(0); }
 
   bool LowerAverage(const Node& node) {
     const Codes* x = FindCodes(node.input(0));
@@ -366,7 +458,7 @@ class Lowering {
     }
   }
 
-  const Graph& old_;
+  const Graph old_;
   const FusionRegions found_;
   Graph new_;
   std::unordered_map<ValueId, ValueId> real_;
@@ -377,6 +469,6 @@ class Lowering {
 
 }  // namespace
 
-Graph LowerForEngine(const Graph& graph) { return Lowering(graph).Run(); }
+Graph LowerForEngine(const Graph& graph) { return Lowering(HoistQuantizers(graph)).Run(); }
 
 }  // namespace octet::passes

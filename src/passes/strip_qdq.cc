@@ -27,7 +27,7 @@ Scales CollectScales(const Graph& g) {
     } else if (node.op == "DequantizeLinear") {
       const auto it = known.find(node.input(0));
       if (it != known.end()) known.emplace(node.output(), it->second);
-    } else if (RuleOf(node).commutes) {
+    } else if (RuleOf(node).Commutes(node)) {
       const auto it = known.find(node.input(0));
       if (it == known.end()) continue;
       const float scale = it->second;
