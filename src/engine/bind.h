@@ -15,8 +15,14 @@ struct Border {
 };
 Border InputBorder(const ir::Graph& graph, const ir::Node& node);
 
+// The codes that input `index` of a node names; throws a user Error when it is absent, constant or f32.
+const Place& CodesInput(Session& session, const ir::Node& node, size_t index);
+// Writes the border of codes; nothing for other values.
+void Fill(const Place& place);
+
 // Binders by family; false: not theirs.
 bool BindQuantized(Session& session, ir::NodeId id, Step& step);
+bool BindCopies(Session& session, ir::NodeId id, Step& step);  // Concat, Reshape, Resize, ... of codes
 bool BindFloat(Session& session, ir::NodeId id, Step& step);
 
 }  // namespace octet::engine

@@ -1,4 +1,4 @@
-// Steps of the few FP32 operators that stand at a classifier's end.
+// Steps of the FP32 operators that stand at a classifier's end and around float layers.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "engine/bind.h"
 #include "engine/float_conv_dnnl.h"
+#include "ops/quantized/epilogue.h"
 #include "ops/window.h"
+#include "passes/lower_activation.h"
 
 namespace octet::engine {
 namespace {
@@ -88,6 +90,94 @@ bool BindFloatConv(Session& session, const Node& node, const Place& x, const Pla
   return true;
 }
 
+float* F32(const Place& p) {
+  return reinterpret_cast<float*>(p.dense);
+}
+
+// Add and Mul of two tensors, of which the second may have one number for each channel.
+bool BindTwo(Session& session, const Node& node, Step& step) {
+  const ir::Graph& graph = session.graph();
+  if (node.inputs.size() != 2 || graph.value(node.input(1)).is_constant()) return false;
+  const Place* a = &session.place(node.input(0));
+  const Place* b = &session.place(node.input(1));
+  const Place& y = session.place(node.output());
+  if (a->bytes < b->bytes) std::swap(a, b);
+  const int64_t plane = y.nchw.h * y.nchw.w;
+  const bool gate =
+      b->type.shape.size() == 4 && b->nchw.h * b->nchw.w == 1 && b->nchw.n == y.nchw.n && b->nchw.c == y.nchw.c;
+  if (a->codes || b->codes || b->type.dtype != DType::kF32 || a->type.shape != y.type.shape ||
+      (!gate && b->type.shape != y.type.shape)) {
+    return false;
+  }
+  const int64_t repeat = gate ? plane : 1;
+  const int64_t count = NumElements(b->type.shape);
+  const bool add = node.op == "Add";
+  step.run = [=, &y](int part, int parts) {
+    const Range range = Share(count, part, parts);
+    const float* x0 = F32(*a);
+    const float* x1 = F32(*b);
+    float* to = F32(y);
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) to[k] = add ? x0[k] + x1[i] : x0[k] * x1[i];
+    }
+  };
+  return true;
+}
+
+// An activation that an epilogue knows too: the same function.
+bool BindActivation(Session& session, const Node& node, const Place& x, const Place& y, Step& step) {
+  const std::optional<ir::Attrs> attrs =
+      passes::EpilogueOf(session.graph(), session.graph().value(node.output()).producer);
+  if (!attrs || node.op == "Mul" || x.bytes != y.bytes) return false;
+  Node lowered;
+  lowered.name = node.name;
+  lowered.op = node.op;
+  lowered.attrs = *attrs;
+  const quant::Activation f = ops::Epilogue::Of(lowered).activation;
+  const int64_t count = NumElements(y.type.shape);
+  step.run = [f, &x, &y, count](int part, int parts) {
+    const Range range = Share(count, part, parts);
+    for (int64_t i = range.begin; i < range.end; ++i) F32(y)[i] = f(F32(x)[i]);
+  };
+  return true;
+}
+
+bool BindGlobalAveragePool(const Place& x, const Place& y, Step& step) {
+  if (x.type.shape.size() != 4) return false;
+  const int64_t plane = x.nchw.h * x.nchw.w, count = x.nchw.n * x.nchw.c;
+  step.run = [&x, &y, plane, count](int part, int parts) {
+    const Range range = Share(count, part, parts);
+    for (int64_t p = range.begin; p < range.end; ++p) {
+      double sum = 0;
+      for (int64_t i = 0; i < plane; ++i) sum += F32(x)[p * plane + i];
+      F32(y)[p] = static_cast<float>(sum / static_cast<double>(plane));
+    }
+  };
+  return true;
+}
+
+bool BindFloatConcat(Session& session, const Node& node, const Place& y, Step& step) {
+  const int64_t axis = node.attr_int("axis", 0);
+  if (axis != 1 && axis != 1 - static_cast<int64_t>(y.type.shape.size())) return false;
+  std::vector<const Place*> inputs;
+  for (const ir::ValueId id : node.inputs) {
+    if (session.graph().value(id).is_constant() || session.place(id).codes) return false;
+    inputs.push_back(&session.place(id));
+  }
+  step.parallel = false;
+  step.run = [inputs, &y](int, int) {
+    std::byte* to = y.dense;
+    for (int64_t n = 0; n < y.nchw.n; ++n) {
+      for (const Place* x : inputs) {
+        const int64_t bytes = x->bytes / x->nchw.n;
+        std::memcpy(to, x->dense + n * bytes, bytes);
+        to += bytes;
+      }
+    }
+  };
+  return true;
+}
+
 }  // namespace
 
 bool BindFloat(Session& session, ir::NodeId id, Step& step) {
@@ -101,6 +191,10 @@ bool BindFloat(Session& session, ir::NodeId id, Step& step) {
     BindGemm(session, id, step);
     return true;
   }
+  if (node.op == "Add" || node.op == "Mul") return BindTwo(session, node, step);
+  if (node.op == "GlobalAveragePool") return BindGlobalAveragePool(x, y, step);
+  if (node.op == "Concat") return BindFloatConcat(session, node, y, step);
+  if (BindActivation(session, node, x, y, step)) return true;
   if (node.op == "Conv") return BindFloatConv(session, node, x, y, step);
   if (node.op == "Softmax") {
     const int64_t rank = static_cast<int64_t>(y.type.shape.size());

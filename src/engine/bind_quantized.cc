@@ -1,8 +1,9 @@
-// Steps of the lowered operators (ops/quantized) and of shape operators on codes.
+// Steps of the lowered operators (ops/quantized).
 #include <algorithm>
 
 #include "base/error.h"
 #include "engine/bind.h"
+#include "ops/quantized/epilogue.h"
 
 namespace octet::engine {
 namespace {
@@ -12,19 +13,6 @@ using ir::Node;
 using ir::ValueId;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Clip {
-  float min = -kInfinity;
-  float max = kInfinity;
-};
-
-Clip ActivationOf(const Node& node) {
-  const std::string act = node.attr_string("act", "none");
-  if (act == "none" || act.empty()) return {};
-  OCTET_REQUIRE(act == "clip", "engine: node '{}' ({}): activation '{}' is unknown; expected none or clip", node.name,
-                node.op, act);
-  return {node.attr_float("act_min", 0.0f), node.attr_float("act_max", kInfinity)};
-}
 
 float ScaleOf(const Node& node, const char* attr) {
   const float scale = node.attr_float(attr, 0.0f);
@@ -42,20 +30,9 @@ float ResultScale(const Node& node, const Place& out) {
   return scale == 0.0f ? 0.0f : ScaleOf(node, "y_scale");
 }
 
-const Place& CodesInput(Session& session, const Node& node, size_t index) {
-  const ValueId id = node.input(index);
-  OCTET_REQUIRE(id != kNoValue && !session.graph().value(id).is_constant(),
-                "engine: node '{}' ({}): input {} is absent or constant", node.name, node.op, index);
-  const Place& p = session.place(id);
-  OCTET_REQUIRE(p.codes, "engine: node '{}' ({}): input '{}' is {}; expected s8 codes", node.name, node.op, p.name,
-                ir::ToString(p.type));
-  return p;
-}
-
-void Fill(const Place& p) {
-  if (p.codes && p.top + p.bottom + p.left + p.right > 0) {
-    FillBorder(p.view, p.nchw.n, p.nchw.h, p.nchw.w, p.top, p.bottom, p.left, p.right);
-  }
+// A clip is done on the codes.
+Quantizer QuantizerOf(float y_scale, const quant::Activation& a) {
+  return a.kind == quant::ActivationKind::kClip ? MakeQuantizer(y_scale, a.alpha, a.beta) : MakeQuantizer(y_scale);
 }
 
 float* F32(const Place& p) {
@@ -127,7 +104,7 @@ void BindConv(Session& session, ir::NodeId id, Step& step) {
   const Place& y = session.place(node.output());
   const Tensor& w = session.graph().value(node.input(1)).constant;
   const Window window = ConvWindow(session.graph(), node);
-  const Clip act = ActivationOf(node);
+  const quant::Activation activation = ops::Epilogue::Of(node).activation;
   const float y_scale = ResultScale(node, y);
 
   ConvArgs a;
@@ -150,13 +127,12 @@ void BindConv(Session& session, ir::NodeId id, Step& step) {
   a.in.data = x.view.at(0, -window.top, -window.left);
   if (y.codes) {
     a.out = y.view;
-    a.quantizer = MakeQuantizer(y_scale, act.min, act.max);
+    a.quantizer = QuantizerOf(y_scale, activation);
   } else {
     a.out_f32 = F32(y);
     a.out_f32_channels = a.out_c;
   }
-  a.act_min = act.min;
-  a.act_max = act.max;
+  a.activation = activation;
   if (node.input(4) != kNoValue) {
     const Place& r = CodesInput(session, node, 4);
     OCTET_REQUIRE(r.type.shape == y.type.shape, "engine: node '{}': residual {} does not fit the result {}", node.name,
@@ -181,6 +157,7 @@ void BindConv(Session& session, ir::NodeId id, Step& step) {
       offsets[tap] = tap / a.kernel_w * a.dilation_h * a.in.row + tap % a.kernel_w * a.dilation_w * a.in.pixel;
     }
     a.packed_depthwise = &weights.depthwise;
+    a.packed_rows = &weights.depthwise_rows;
     step.run = [a, offsets, &y, run = kernels.depthwise](int part, int parts) mutable {
       if (part == 0) Fill(y);
       ConvArgs args = a;
@@ -259,32 +236,87 @@ void BindPool(Session& session, const Node& node, Step& step) {
   };
 }
 
-void BindAdd(Session& session, const Node& node, Step& step) {
-  const Place& x0 = CodesInput(session, node, 0);
-  const Place& x1 = CodesInput(session, node, 1);
-  const Place& y = session.place(node.output());
-  OCTET_REQUIRE(x0.type.shape == x1.type.shape, "engine: node '{}' (QAdd): {} and {} differ in shape", node.name,
-                ir::ToString(x0.type), ir::ToString(x1.type));
-  const Clip act = ActivationOf(node);
-  AddArgs a;
+// What QAdd, QSum and QMul share: sizes, result, activation.
+template <typename Args>
+Args CombineArgs(const Node& node, const Place& y) {
+  Args a;
   a.batch = y.nchw.n;
   a.channels = y.nchw.c;
   a.h = y.nchw.h;
   a.w = y.nchw.w;
-  a.a = x0.view;
-  a.b = x1.view;
-  a.a_scale = ScaleOf(node, "a_scale");
-  a.b_scale = ScaleOf(node, "b_scale");
-  a.act_min = act.min;
-  a.act_max = act.max;
+  a.activation = ops::Epilogue::Of(node).activation;
   const float y_scale = ResultScale(node, y);
   if (y.codes) {
     a.out = y.view;
-    a.quantizer = MakeQuantizer(y_scale, act.min, act.max);
+    a.quantizer = QuantizerOf(y_scale, a.activation);
   } else {
     a.out_f32 = F32(y);
   }
-  step.run = [a, &y, run = session.network().kernels->add](int part, int parts) {
+  return a;
+}
+
+void BindSum(Session& session, const Node& node, Step& step) {
+  const Place& y = session.place(node.output());
+  SumArgs a = CombineArgs<SumArgs>(node, y);
+  std::vector<float> scales = node.attr_floats("scales", {});
+  if (node.op == "QAdd") scales = {ScaleOf(node, "a_scale"), ScaleOf(node, "b_scale")};
+  OCTET_REQUIRE(scales.size() == node.inputs.size() && scales.size() <= SumArgs::kMost,
+                "engine: node '{}' ({}): {} scales for {} inputs", node.name, node.op, scales.size(),
+                node.inputs.size());
+  a.count = static_cast<int>(scales.size());
+  for (size_t i = 0; i < scales.size(); ++i) {
+    const Place& x = CodesInput(session, node, i);
+    OCTET_REQUIRE(x.type.shape == y.type.shape, "engine: node '{}' ({}): {} and {} differ in shape", node.name, node.op,
+                  ir::ToString(x.type), ir::ToString(y.type));
+    a.in[i] = x.view;
+    a.scale[i] = scales[i];
+  }
+  step.run = [a, &y, run = session.network().kernels->sum](int part, int parts) {
+    if (part == 0) Fill(y);
+    run(a, part, parts);
+  };
+}
+
+void BindMul(Session& session, const Node& node, Step& step) {
+  const Place& x = CodesInput(session, node, 0);
+  const Place& b = CodesInput(session, node, 1);
+  const Place& y = session.place(node.output());
+  MulArgs a = CombineArgs<MulArgs>(node, y);
+  const bool fits = b.nchw.n == y.nchw.n && b.nchw.c == y.nchw.c && x.type.shape == y.type.shape;
+  a.gate = b.nchw.h * b.nchw.w == 1;
+  OCTET_REQUIRE(fits && (a.gate || b.type.shape == y.type.shape),
+                "engine: node '{}' (QMul): {} times {} does not fit {}", node.name, ir::ToString(x.type),
+                ir::ToString(b.type), ir::ToString(y.type));
+  a.a = x.view;
+  a.b = b.view;
+  a.a_scale = ScaleOf(node, "a_scale");
+  a.b_scale = ScaleOf(node, "b_scale");
+  std::vector<float> scratch(static_cast<size_t>(a.gate ? (a.channels + 15) / 16 * 64 * session.options().threads : 0));
+  step.run = [a, &y, scratch, run = session.network().kernels->mul](int part, int parts) mutable {
+    if (part == 0) Fill(y);
+    MulArgs args = a;
+    args.scratch = scratch.data();
+    run(args, part, parts);
+  };
+}
+
+void BindLut(Session& session, const Node& node, Step& step) {
+  const Place& x = CodesInput(session, node, 0);
+  const Place& y = session.place(node.output());
+  OCTET_REQUIRE(node.input(1) != kNoValue && session.graph().value(node.input(1)).is_constant(),
+                "engine: node '{}' (QLut): the table must be a constant", node.name);
+  const Tensor& table = session.graph().value(node.input(1)).constant;
+  OCTET_REQUIRE(table.dtype() == DType::kS8 && table.size() == 256 && x.type.shape == y.type.shape,
+                "engine: node '{}' (QLut): a table of {} entries; expected 256 codes", node.name, table.size());
+  LutArgs a;
+  a.batch = y.nchw.n;
+  a.channels = y.nchw.c;
+  a.h = y.nchw.h;
+  a.w = y.nchw.w;
+  a.in = x.view;
+  a.out = y.view;
+  for (int i = 0; i < 256; ++i) a.table[i] = static_cast<uint8_t>(table.data<int8_t>()[i]) ^ 0x80;
+  step.run = [a, &y, run = session.network().kernels->lut](int part, int parts) {
     if (part == 0) Fill(y);
     run(a, part, parts);
   };
@@ -324,38 +356,23 @@ void BindDequantize(Session& session, const Node& node, Step& step) {
   step.run = [a, run = session.network().kernels->dequantize](int part, int parts) { run(a, part, parts); };
 }
 
-// Flatten, Reshape, ... of codes. Where an image is one pixel on both sides, the bytes stay in order.
-bool BindReshape(Session& session, const Node& node, Step& step) {
-  const Place& x = session.place(node.input(0));
-  const Place& y = session.place(node.output());
-  if (x.nchw.h * x.nchw.w != 1 || y.nchw.h * y.nchw.w != 1 || x.nchw.n != y.nchw.n) return false;
-  step.parallel = false;
-  step.run = [&x, &y](int, int) {
-    Fill(y);
-    CopyChannels(x.view, y.view, x.nchw.n, 1, 1, x.nchw.c);
-  };
-  return true;
-}
-
-bool BindConcat(Session& session, const Node& node, Step& step) {
-  const Place& y = session.place(node.output());
-  const int64_t axis = node.attr_int("axis", 0);
-  if (y.type.shape.size() != 4 || (axis != 1 && axis != -3)) return false;
-  std::vector<const Place*> parts_of;
-  for (size_t i = 0; i < node.inputs.size(); ++i) parts_of.push_back(&CodesInput(session, node, i));
-  step.parallel = false;
-  step.run = [parts_of, &y](int, int) {
-    Fill(y);
-    Codes to = y.view;
-    for (const Place* x : parts_of) {
-      CopyChannels(x->view, to, x->nchw.n, x->nchw.h, x->nchw.w, x->nchw.c);
-      to.data += x->nchw.c;
-    }
-  };
-  return true;
-}
-
 }  // namespace
+
+const Place& CodesInput(Session& session, const Node& node, size_t index) {
+  const ValueId id = node.input(index);
+  OCTET_REQUIRE(id != kNoValue && !session.graph().value(id).is_constant(),
+                "engine: node '{}' ({}): input {} is absent or constant", node.name, node.op, index);
+  const Place& p = session.place(id);
+  OCTET_REQUIRE(p.codes, "engine: node '{}' ({}): input '{}' is {}; expected s8 codes", node.name, node.op, p.name,
+                ir::ToString(p.type));
+  return p;
+}
+
+void Fill(const Place& p) {
+  if (p.codes && p.top + p.bottom + p.left + p.right > 0) {
+    FillBorder(p.view, p.nchw.n, p.nchw.h, p.nchw.w, p.top, p.bottom, p.left, p.right);
+  }
+}
 
 Border InputBorder(const ir::Graph& graph, const Node& node) {
   const Window w = ConvWindow(graph, node);
@@ -377,18 +394,16 @@ bool BindQuantized(Session& session, ir::NodeId id, Step& step) {
     BindConv(session, id, step);
   } else if (node.op == "QMaxPool" || node.op == "QAveragePool" || node.op == "QGlobalAveragePool") {
     BindPool(session, node, step);
-  } else if (node.op == "QAdd") {
-    BindAdd(session, node, step);
+  } else if (node.op == "QAdd" || node.op == "QSum") {
+    BindSum(session, node, step);
   } else if (node.op == "QQuantize") {
     BindQuantize(session, node, step);
   } else if (node.op == "QDequantize") {
     BindDequantize(session, node, step);
-  } else if (session.place(node.output()).codes && node.op == "Concat") {
-    return BindConcat(session, node, step);
-  } else if (session.place(node.output()).codes &&
-             (node.op == "Flatten" || node.op == "Reshape" || node.op == "Identity" || node.op == "Squeeze" ||
-              node.op == "Unsqueeze")) {
-    return BindReshape(session, node, step);
+  } else if (node.op == "QMul") {
+    BindMul(session, node, step);
+  } else if (node.op == "QLut") {
+    BindLut(session, node, step);
   } else {
     return false;
   }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "ir/op_def.h"
 #include "ops/install.h"
+#include "ops/quantized/epilogue.h"
 
 namespace octet::engine {
 namespace {
@@ -46,11 +47,19 @@ ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& 
   const bool f32_result = y_scale == 0.0f;
   const bool residual = node.input(4) != kNoValue;
   const float residual_scale = residual ? node.attr_float("residual_scale", 0.0f) : 0.0f;
+  const bool function = ops::Epilogue::Of(node).activation.kind > quant::ActivationKind::kClip;
   ConvWeights packed;
   if (&kernels == &ReferenceKernels()) return packed;
   if (groups > 1 && in_c == 1 && out_c == groups && !f32_result && !residual) {
     packed.path = ConvWeights::kDepthwise;
     packed.depthwise = PackDepthwise(weights, mul.data<float>(), bias, out_c, taps, y_scale);
+    if (node.attr_ints("strides", {1, 1}) == std::vector<int64_t>{1, 1}) {
+      packed.depthwise_rows = PackDepthwiseRows(weights, mul.data<float>(), bias, out_c, w.dim(2), w.dim(3), y_scale);
+    }
+    if (function) {
+      NeverFast(&packed.depthwise.fast);
+      NeverFast(&packed.depthwise_rows.fast);
+    }
     return packed;
   }
   const int64_t group_out = out_c / groups;
@@ -62,6 +71,7 @@ ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& 
     const int64_t first = g * group_out;
     packed.dense.push_back(PackConv(weights + first * in_c * taps, mul.data<float>() + first,
                                     bias ? bias + first : nullptr, group_out, in_c, taps, y_scale, residual_scale));
+    if (function) NeverFast(&packed.dense.back().fast);
   }
   return packed;
 }

@@ -18,6 +18,7 @@ struct ConvWeights {
   int64_t splits = 1;             // kDense: convolutions side by side, one per group
   std::vector<PackedConv> dense;  // one per split
   PackedDepthwise depthwise;
+  PackedDepthwiseRows depthwise_rows;
 };
 
 struct Network {

@@ -23,6 +23,7 @@ struct Settings {
   int threads = 1;
   int top = 5;
   int bench = 0;
+  int batch = 1;
   bool profile = false;
   bool info = false;
 };
@@ -122,8 +123,9 @@ void Bench(const Engine& engine, Context& context, const Settings& settings) {
   std::sort(ms.begin(), ms.end());
   std::sort(cpu_ms.begin(), cpu_ms.end());
   fmt::print(
-      "batch 1, {} threads, {} runs: median {:.3f} ms, best {:.3f} ms, 95% {:.3f} ms; CPU time median {:.3f} ms\n",
-      settings.threads, ms.size(), ms[ms.size() / 2], ms.front(), ms[ms.size() * 95 / 100], cpu_ms[ms.size() / 2]);
+      "batch {}, {} threads, {} runs: median {:.3f} ms, best {:.3f} ms, 95% {:.3f} ms; CPU time median {:.3f} ms\n",
+      settings.batch, settings.threads, ms.size(), ms[ms.size() / 2], ms.front(), ms[ms.size() * 95 / 100],
+      cpu_ms[ms.size() / 2]);
   if (settings.profile) {
     for (const StepTime& t : context.Profile()) {
       fmt::print("{:<40} {:<20} {:>9.1f} us {:>6.0f} GMAC/s\n", t.node, t.op, t.ms * 1e3, t.macs / t.ms * 1e-6);
@@ -131,7 +133,18 @@ void Bench(const Engine& engine, Context& context, const Settings& settings) {
   }
 }
 
+double ResidentMb() {
+  long total = 0, resident = 0;
+  if (std::FILE* f = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(f, "%ld %ld", &total, &resident) != 2) resident = 0;
+    std::fclose(f);
+  }
+  return static_cast<double>(resident) * 4096 / (1 << 20);
+}
+
 int Main(const Settings& settings) {
+  const double memory_before = ResidentMb();
+  const auto start = std::chrono::steady_clock::now();
   const Engine engine = Engine::Load(settings.plan);
   if (settings.info || settings.bench > 0) fmt::print("{}\n", engine.description());
   if (settings.info) {
@@ -141,11 +154,17 @@ int Main(const Settings& settings) {
   }
   ContextOptions options;
   options.threads = settings.threads;
+  if (settings.bench > 0) options.batch = settings.batch;
   const std::unique_ptr<Context> context = engine.NewContext(options);
   if (settings.info || settings.bench > 0) {
     for (const std::string& node : context->fallback_nodes()) fmt::print("slow reference kernel: {}\n", node);
   }
-  if (settings.bench > 0) Bench(engine, *context, settings);
+  const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - start;
+  if (settings.bench > 0) {
+    Bench(engine, *context, settings);
+    fmt::print("load {:.1f} ms; memory {:.1f} MB more than before, {:.1f} MB of it activations\n", load.count(),
+               ResidentMb() - memory_before, static_cast<double>(context->arena_bytes()) / (1 << 20));
+  }
   if (settings.images.empty()) return 0;
   return Classify(engine, *context, settings) == 0 ? 0 : 1;
 }
@@ -161,6 +180,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", settings.threads, "threads of one Run")->check(CLI::PositiveNumber);
   app.add_option("--top", settings.top, "how many classes to print")->check(CLI::PositiveNumber);
   app.add_option("--bench", settings.bench, "time so many runs on random input")->check(CLI::PositiveNumber);
+  app.add_option("--batch", settings.batch, "with --bench: images in a run")->check(CLI::PositiveNumber);
   app.add_flag("--profile", settings.profile, "with --bench: the time of each step");
   app.add_flag("--info", settings.info, "print what the plan holds");
   CLI11_PARSE(app, argc, argv);

@@ -4,14 +4,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/strings.h"
 #include "ir/text.h"
 
 namespace octet::engine {
 namespace {
 
 constexpr char kMagic[] = "octeplan";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kChecksumBytes = 8;
 enum Section : uint32_t { kInfo = 1, kGraph = 2, kConstant = 3 };
@@ -95,6 +94,24 @@ Tensor ReadTensor(Reader& r) {
 
 }  // namespace
 
+uint64_t PlanChecksum(const char* data, size_t size) {
+  constexpr uint64_t kPrime = 0x100000001b3;
+  uint64_t lanes[4] = {0xcbf29ce484222325, 1, 2, 3};
+  size_t at = 0;
+  for (; at + 32 <= size; at += 32) {
+    for (int i = 0; i < 4; ++i) {
+      uint64_t word;
+      std::memcpy(&word, data + at + 8 * i, 8);
+      lanes[i] = (lanes[i] ^ word) * kPrime;
+      lanes[i] ^= lanes[i] >> 29;  // high bits come down, else the product alone would never mix them in
+    }
+  }
+  uint64_t sum = size;
+  for (const uint64_t lane : lanes) sum = (sum ^ lane) * kPrime;
+  for (; at < size; ++at) sum = (sum ^ static_cast<uint8_t>(data[at])) * kPrime;
+  return sum ^ sum >> 32;
+}
+
 std::string SerializePlan(const Plan& plan) {
   Writer w;
   w.Raw(kMagic, 8);
@@ -121,7 +138,7 @@ std::string SerializePlan(const Plan& plan) {
     constant.Raw(value.constant.raw(), value.constant.bytes());
     w.AddSection(kConstant, constant);
   }
-  w.Put<uint64_t>(Fnv1a64(w.bytes().data(), w.bytes().size()));
+  w.Put<uint64_t>(PlanChecksum(w.bytes().data(), w.bytes().size()));
   return w.Take();
 }
 
@@ -138,7 +155,7 @@ Plan DeserializePlan(const std::string& bytes, const std::string& path) {
   uint64_t stored = 0;
   const size_t body = bytes.size() - kChecksumBytes;
   std::memcpy(&stored, bytes.data() + body, kChecksumBytes);
-  OCTET_REQUIRE(stored == Fnv1a64(bytes.data(), body),
+  OCTET_REQUIRE(stored == PlanChecksum(bytes.data(), body),
                 "plan '{}' is truncated or damaged (its checksum differs); build it again", path);
   Reader r(bytes.data(), body, path);
   r.Take(kHeaderBytes);

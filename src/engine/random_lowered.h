@@ -40,7 +40,7 @@ class LoweredGraphMaker {
 
   ir::ValueId QConv(const std::string& name, ir::ValueId x, float x_scale, int64_t in_c, int64_t out_c, int64_t kernel,
                     int64_t stride, int64_t dilation, int64_t group, float y_scale, ir::ValueId residual,
-                    float residual_scale, bool clip) {
+                    float residual_scale, bool activate) {
     Tensor w(DType::kS8, {out_c, in_c / group, kernel, kernel});
     for (int64_t i = 0; i < w.size(); ++i) {
       w.mutable_data<int8_t>()[i] = static_cast<int8_t>(static_cast<int>(random_() % 255) - 127);
@@ -59,11 +59,7 @@ class LoweredGraphMaker {
                        {"group", group},
                        {"y_scale", y_scale}};
     if (residual != ir::kNoValue) attrs["residual_scale"] = residual_scale;
-    if (clip) {
-      attrs["act"] = std::string("clip");
-      attrs["act_min"] = 0.0f;
-      attrs["act_max"] = 6.0f;
-    }
+    if (activate) Activate(&attrs);
     return Value("QConv", name,
                  {x, graph_.AddConstant(name + ".weight", w), graph_.AddConstant(name + ".multiplier", m),
                   random_() % 4 == 0 ? ir::kNoValue : graph_.AddConstant(name + ".bias", b), residual},
@@ -83,6 +79,20 @@ class LoweredGraphMaker {
     float scale;
   };
 
+  // ReLU6 mostly, as in real networks; any other activation of an epilogue sometimes.
+  void Activate(ir::Attrs* attrs) {
+    static const char* kNames[] = {"clip",    "clip",         "clip",       "leaky_relu",
+                                   "sigmoid", "hard_sigmoid", "hard_swish", "swish"};
+    const std::string act = kNames[random_() % 8];
+    (*attrs)["act"] = act;
+    if (act == "clip") {
+      (*attrs)["act_min"] = 0.0f;
+      (*attrs)["act_max"] = 6.0f;
+    }
+    if (act == "leaky_relu" || act == "hard_sigmoid") (*attrs)["act_alpha"] = 0.1f;
+    if (act == "hard_sigmoid") (*attrs)["act_beta"] = 0.5f;
+  }
+
   float Uniform(float lo, float hi) { return std::uniform_real_distribution<float>(lo, hi)(random_); }
   int64_t Pick(std::vector<int64_t> choices) { return choices[random_() % choices.size()]; }
 
@@ -96,7 +106,7 @@ class LoweredGraphMaker {
     }
     const Code other = twins[random_() % twins.size()];
     const auto out = [](int64_t in, int64_t stride) { return (in - 1) / stride + 1; };
-    switch (random_() % 9) {
+    switch (random_() % 13) {
       case 0: {  // depthwise
         const int64_t kernel = Pick({3, 3, 5}), stride = Pick({1, 1, 2}), dilation = Pick({1, 1, 2});
         codes_.push_back(
@@ -134,16 +144,52 @@ class LoweredGraphMaker {
         }
         break;
       }
-      case 4:
-        codes_.push_back({Value("QAdd", name, {x.id, other.id},
-                                {{"a_scale", x.scale},
-                                 {"b_scale", other.scale},
-                                 {"act", std::string("clip")},
-                                 {"act_min", 0.0f},
-                                 {"act_max", 6.0f},
-                                 {"y_scale", y_scale}}),
-                          x.c, x.h, x.w, y_scale});
+      case 4: {
+        ir::Attrs attrs = {{"a_scale", x.scale}, {"b_scale", other.scale}, {"y_scale", y_scale}};
+        if (random_() % 2) Activate(&attrs);
+        codes_.push_back({Value("QAdd", name, {x.id, other.id}, attrs), x.c, x.h, x.w, y_scale});
         break;
+      }
+      case 9: {  // squeeze and excitation, or a product
+        ir::ValueId gate = other.id;
+        float gate_scale = other.scale;
+        if (random_() % 3) {
+          gate_scale = 0.01f;
+          gate = Value("QGlobalAveragePool", name + ".pool", {x.id}, {{"x_scale", x.scale}, {"y_scale", gate_scale}});
+        }
+        codes_.push_back(
+            {Value("QMul", name, {x.id, gate}, {{"a_scale", x.scale}, {"b_scale", gate_scale}, {"y_scale", y_scale}}),
+             x.c, x.h, x.w, y_scale});
+        break;
+      }
+      case 10: {
+        std::vector<ir::ValueId> terms;
+        std::vector<float> scales;
+        for (uint32_t i = 0, count = 2 + random_() % 3; i < count; ++i) {
+          const Code& t = twins[random_() % twins.size()];
+          terms.push_back(t.id);
+          scales.push_back(t.scale * Uniform(0, 1));
+        }
+        ir::Attrs attrs = {{"scales", scales}, {"y_scale", y_scale}};
+        Activate(&attrs);
+        codes_.push_back({Value("QSum", name, terms, attrs), x.c, x.h, x.w, y_scale});
+        break;
+      }
+      case 11: {
+        Tensor table(DType::kS8, {256});
+        for (int64_t i = 0; i < 256; ++i) table.mutable_data<int8_t>()[i] = static_cast<int8_t>(random_());
+        codes_.push_back(
+            {Value("QLut", name, {x.id, graph_.AddConstant(name + ".table", table)}, {}), x.c, x.h, x.w, y_scale});
+        break;
+      }
+      case 12: {
+        if (x.h * x.w > 400) break;
+        const float up = random_() % 2 ? 2.0f : 1.5f;
+        const auto size = [&](int64_t in) { return static_cast<int64_t>(std::floor(static_cast<float>(in) * up)); };
+        const ir::ValueId scales = graph_.AddConstant(name + ".scales", Tensor::From<float>({4}, {1, 1, up, up}));
+        codes_.push_back({Value("Resize", name, {x.id, ir::kNoValue, scales}, {}), x.c, size(x.h), size(x.w), x.scale});
+        break;
+      }
       case 5:
         if (x.c > 100) break;
         codes_.push_back({Value("Concat", name, {x.id, x.id}, {{"axis", int64_t{1}}}), 2 * x.c, x.h, x.w, x.scale});

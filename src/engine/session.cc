@@ -19,6 +19,7 @@ using ir::ValueId;
 
 // Kernels read whole vectors, up to this many bytes past a tensor.
 constexpr int64_t kOverRead = 256;
+constexpr int64_t kMostBytes = int64_t{64} << 30;  // for one tensor
 
 // The graph with `batch` in place of an unknown batch.
 ir::Graph WithBatch(const ir::Graph& graph, int64_t batch) {
@@ -54,8 +55,8 @@ ir::Graph WithBatch(const ir::Graph& graph, int64_t batch) {
 Session::Session(std::shared_ptr<const Network> network, const ContextOptions& options)
     : network_(std::move(network)), options_(options), graph_(WithBatch(network_->graph, options.batch)) {
   options_.threads = std::max(1, options_.threads);
-  pool_ = std::make_unique<ThreadPool>(options_.threads);
-  run_share_ = [this](int64_t part) { current_->run(static_cast<int>(part), options_.threads); };
+  team_ = std::make_unique<Team>(options_.threads);
+  walk_ = [this](int member) { Walk(member); };
   for (const ValueId id : graph_.inputs()) inputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
   for (const ValueId id : graph_.outputs()) outputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
   PlaceValues();
@@ -100,6 +101,12 @@ void Session::PlaceValues() {
     x.right = std::max(x.right, need.right);
   }
   for (auto& [id, p] : places_) {
+    // A plan's sizes and pads are not to be believed: in double nothing overflows.
+    const double image = (static_cast<double>(p.top) + static_cast<double>(p.nchw.h) + static_cast<double>(p.bottom)) *
+                         (static_cast<double>(p.left) + static_cast<double>(p.nchw.w) + static_cast<double>(p.right));
+    const double channels = static_cast<double>(p.nchw.c) + 16;
+    OCTET_REQUIRE(static_cast<double>(p.nchw.n) * channels * image * 8 < kMostBytes,
+                  "engine: '{}', {}, needs more than {} GiB", p.name, ir::ToString(p.type), kMostBytes >> 30);
     if (p.codes) {
       p.view.row = (p.left + p.nchw.w + p.right) * p.view.pixel;
       p.view.image = (p.top + p.nchw.h + p.bottom) * p.view.row;
@@ -136,7 +143,7 @@ void Session::AllocateArena() {
   }
   const ArenaLayout layout = LayOutArena(requests);
   arena_bytes_ = layout.bytes;
-  arena_ = std::make_unique<std::byte[]>(layout.bytes + kOverRead + 64);
+  arena_.reset(new std::byte[layout.bytes + kOverRead + 64]);  // not touched before a Run needs it
   auto* base = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(arena_.get()) + 63) / 64 * 64);
   for (size_t i = 0; i < computed_.size(); ++i) {
     Place& p = place(computed_[i]);
@@ -149,13 +156,24 @@ void Session::AllocateArena() {
   }
 }
 
-void Session::RunStep(const Step& step) {
-  if (!step.parallel || options_.threads == 1) {
-    step.run(0, 1);
-    return;
+// What each thread does in a Run.
+void Session::Walk(int member) {
+  using Clock = std::chrono::steady_clock;
+  auto last = step_ms_ ? Clock::now() : Clock::time_point();
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    if (step.parallel) {
+      step.run(member, team_->size());
+    } else if (member == 0) {
+      step.run(0, 1);
+    }
+    if (!team_->Meet()) return;
+    if (step_ms_ && member == 0) {
+      const auto now = Clock::now();
+      (*step_ms_)[i] = std::chrono::duration<double, std::milli>(now - last).count();
+      last = now;
+    }
   }
-  current_ = &step;
-  pool_->ParallelFor(options_.threads, run_share_);
 }
 
 void Session::Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs) {
@@ -165,7 +183,7 @@ void Session::Run(const std::vector<const float*>& inputs, const std::vector<flo
   for (size_t i = 0; i < inputs.size(); ++i) {
     place(graph_.inputs()[i]).dense = reinterpret_cast<std::byte*>(const_cast<float*>(inputs[i]));
   }
-  for (const Step& step : steps_) RunStep(step);
+  team_->Run(walk_);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ValueId id = graph_.outputs()[i];
     if (graph_.value(id).is_constant()) {
@@ -240,13 +258,19 @@ std::vector<std::string> Session::fallback_nodes() const {
 }
 
 std::vector<StepTime> Session::Profile() {
+  std::vector<double> ms(steps_.size());
+  step_ms_ = &ms;
+  try {
+    team_->Run(walk_);
+  } catch (...) {
+    step_ms_ = nullptr;
+    throw;
+  }
+  step_ms_ = nullptr;
   std::vector<StepTime> times;
-  for (const Step& step : steps_) {
-    const auto start = std::chrono::steady_clock::now();
-    RunStep(step);
-    const std::chrono::duration<double, std::milli> passed = std::chrono::steady_clock::now() - start;
-    const Node& node = graph_.node(step.node);
-    times.push_back({node.name, node.op, passed.count(), step.macs, step.fallback});
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Node& node = graph_.node(steps_[i].node);
+    times.push_back({node.name, node.op, ms[i], steps_[i].macs, steps_[i].fallback});
   }
   return times;
 }

@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/parallel.h"
 #include "engine/network.h"
+#include "engine/team.h"
 
 namespace octet::engine {
 
@@ -60,7 +60,7 @@ class Session {
  private:
   void PlaceValues();
   void AllocateArena();
-  void RunStep(const Step& step);
+  void Walk(int member);
 
   std::shared_ptr<const Network> network_;
   ContextOptions options_;
@@ -72,9 +72,9 @@ class Session {
   std::vector<TensorInfo> outputs_;
   std::unique_ptr<std::byte[]> arena_;
   int64_t arena_bytes_ = 0;
-  std::unique_ptr<ThreadPool> pool_;
-  const Step* current_ = nullptr;
-  std::function<void(int64_t)> run_share_;
+  std::unique_ptr<Team> team_;
+  std::function<void(int)> walk_;
+  std::vector<double>* step_ms_ = nullptr;  // during Profile
 };
 
 }  // namespace octet::engine

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "engine/kernels/avx512_activation.h"
 #include "engine/kernels/kernels.h"
 
 namespace octet::engine::avx512 {
@@ -33,7 +34,10 @@ struct Epilogue {
   __m512i lo, hi;
   __m512 fast_limit = _mm512_set1_ps(-1.0f);
   __m512 fast_residual = _mm512_setzero_ps();
-  explicit Epilogue(const Quantizer& q, float residual = 0.0f, const FastScale* fast = nullptr) {
+  const quant::Activation* activation = nullptr;  // beyond a clip of codes
+  explicit Epilogue(const Quantizer& q, float residual = 0.0f, const FastScale* fast = nullptr,
+                    const quant::Activation* act = nullptr) {
+    if (act && act->kind != quant::ActivationKind::kNone && act->kind != quant::ActivationKind::kClip) activation = act;
     if (fast) {
       fast_limit = _mm512_set1_ps(fast->limit);
       fast_residual = _mm512_set1_ps(fast->residual);
@@ -140,6 +144,7 @@ __attribute__((noinline)) __m512i DefinedCodes(const __m512i* acc, const float* 
                                                const uint8_t* residual, const Epilogue& e) {
   __m512 y[NV];
   DefinedResult<NV>(acc, mul, bias, residual, e, y);
+  if (e.activation) Unroll<NV>(OCTET_UNROLLED(a) { y[a] = Activate(y[a], *e.activation); });
   return QuantizePack<NV>(y, e);
 }
 
@@ -167,6 +172,30 @@ inline __attribute__((always_inline)) __m512i Codes(const __m512i (&acc)[NV], co
     return DefinedCodes<NV>(copy, mul, bias, residual, e);
   }
   return RoundPack<NV>(t, e);
+}
+
+// Packed lane order of four vectors to channel order, for f32 results of 64 channels.
+inline void StoreF32(const __m512 (&y)[4], int64_t channels, float* to, int64_t channel_stride) {
+  float values[64];
+  for (int a = 0; a < 4; ++a) _mm512_storeu_ps(values + a * 16, y[a]);
+  for (int a = 0; a < 4; ++a) {
+    for (int lane = 0; lane < 16; ++lane) {
+      const int64_t c = PackedChannel(4, a, lane);
+      if (c < channels) to[c * channel_stride] = values[a * 16 + lane];
+    }
+  }
+}
+
+// Up to 64 stored bytes -> four vectors of s32 in packed lane order, 128 still in.
+inline __attribute__((always_inline)) void LoadMasked(const uint8_t* from, __mmask64 mask, __m512i (&words)[4]) {
+  const __m512i bytes = _mm512_maskz_loadu_epi8(mask, from);
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i low = _mm512_unpacklo_epi8(bytes, zero);
+  const __m512i high = _mm512_unpackhi_epi8(bytes, zero);
+  words[0] = _mm512_unpacklo_epi16(low, zero);
+  words[1] = _mm512_unpackhi_epi16(low, zero);
+  words[2] = _mm512_unpacklo_epi16(high, zero);
+  words[3] = _mm512_unpackhi_epi16(high, zero);
 }
 
 // n bytes, n <= 64.

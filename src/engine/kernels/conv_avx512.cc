@@ -33,15 +33,14 @@ inline int32_t Load4(const uint8_t* p) {
 }
 
 template <int NV>
-__attribute__((noinline)) void StoreF32(const ConvArgs& args, const PackedConv::Block& block, const __m512i* acc,
-                                        const uint8_t* residual, const Epilogue& epilogue, float* out) {
+__attribute__((noinline)) void StoreTile(const ConvArgs& args, const PackedConv::Block& block, const __m512i* acc,
+                                         const uint8_t* residual, const Epilogue& epilogue, float* out) {
   const PackedConv& packed = *args.packed;
   __m512 y[NV];
   DefinedResult<NV>(acc, packed.mul.data() + block.params, packed.bias.data() + block.params, residual, epilogue, y);
   for (int a = 0; a < NV; ++a) {
     float values[16];
-    y[a] = _mm512_max_ps(y[a], _mm512_set1_ps(args.act_min));
-    _mm512_storeu_ps(values, _mm512_min_ps(y[a], _mm512_set1_ps(args.act_max)));
+    _mm512_storeu_ps(values, Activate(y[a], args.activation));
     for (int lane = 0; lane < 16; ++lane) {
       const int64_t c = block.channel + PackedChannel(NV, a, lane);
       if (c < args.out_c) out[c * args.out_h * args.out_w] = values[lane];
@@ -90,7 +89,7 @@ __attribute__((noinline)) void ComputeTile(const ConvArgs& args, const PackedCon
     } else {
       __m512i copy[NV];
       Unroll<NV>(OCTET_UNROLLED(a) { copy[a] = sums[a]; });
-      StoreF32<NV>(args, block, copy, residual, epilogue, tile.out_f32[i]);
+      StoreTile<NV>(args, block, copy, residual, epilogue, tile.out_f32[i]);
     }
   });
 }
@@ -164,11 +163,20 @@ constexpr size_t kSmallWeights = 24 << 10;
 }  // namespace
 
 void Conv(const ConvArgs& args, int part, int parts) {
-  const Epilogue epilogue(args.quantizer, args.residual_scale, &args.packed->fast);
+  const Epilogue epilogue(args.quantizer, args.residual_scale, &args.packed->fast, &args.activation);
   const int64_t pixels = args.batch * args.out_h * args.out_w;
   const std::vector<PackedConv::Block>& blocks = args.packed->blocks;
-  // Split pixels where there are many: every part then reads all weights. Otherwise split channels.
-  const bool split_pixels = pixels >= 64 * parts || static_cast<int64_t>(blocks.size()) < parts;
+  // Parts take pixels, so that each reads all weights, or blocks of channels, so that each reads all pixels: whatever
+  // gives the largest part less to do; weights read twice count as a tenth more.
+  const auto count = static_cast<int64_t>(blocks.size());
+  int64_t all = 0, most = 0;
+  for (const PackedConv::Block& b : blocks) all += b.vectors;
+  for (int i = 0; i < parts; ++i) {
+    int64_t vectors = 0;
+    for (int64_t b = Share(count, i, parts).begin; b < Share(count, i, parts).end; ++b) vectors += blocks[b].vectors;
+    most = std::max(most, vectors);
+  }
+  const bool split_pixels = parts == 1 || 11 * ((pixels + parts - 1) / parts) * all <= 10 * pixels * most;
   const Range range = split_pixels ? Share(pixels, part, parts) : Range{0, pixels};
   const Range mine = split_pixels ? Range{0, static_cast<int64_t>(blocks.size())} : Share(blocks.size(), part, parts);
   if (range.begin == range.end) return;

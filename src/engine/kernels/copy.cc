@@ -1,4 +1,4 @@
-// Borders, channel copies and the two layouts of codes.
+// Borders, and the two layouts of codes.
 #include <cstring>
 
 #include "engine/kernels/kernels.h"
@@ -15,14 +15,6 @@ void FillBorder(const Codes& t, int64_t batch, int64_t h, int64_t w, int64_t top
     for (int64_t y = 0; y < h; ++y) {
       if (left) std::memset(t.at(n, y, -left), 128, left * t.pixel);
       if (right) std::memset(t.at(n, y, w), 128, right * t.pixel);
-    }
-  }
-}
-
-void CopyChannels(const Codes& from, const Codes& to, int64_t batch, int64_t h, int64_t w, int64_t channels) {
-  for (int64_t n = 0; n < batch; ++n) {
-    for (int64_t y = 0; y < h; ++y) {
-      for (int64_t x = 0; x < w; ++x) std::memcpy(to.at(n, y, x), from.at(n, y, x), channels);
     }
   }
 }

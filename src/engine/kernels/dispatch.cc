@@ -7,7 +7,10 @@ void Conv(const ConvArgs&, int part, int parts);
 void Depthwise(const ConvArgs&, int part, int parts);
 void MaxPool(const PoolArgs&, int part, int parts);
 void AveragePool(const PoolArgs&, int part, int parts);
-void Add(const AddArgs&, int part, int parts);
+void Sum(const SumArgs&, int part, int parts);
+void Mul(const MulArgs&, int part, int parts);
+void Lut(const LutArgs&, int part, int parts);
+void Gather(const GatherArgs&, int part, int parts);
 void Quantize(const QuantizeArgs&, int part, int parts);
 void Dequantize(const DequantizeArgs&, int part, int parts);
 void Gemm(const GemmArgs&, int part, int parts);
@@ -21,11 +24,13 @@ namespace octet::engine {
 
 const KernelSet* Avx512VnniKernels() {
 #if defined(__x86_64__)
-  static const KernelSet kernels{"avx512_vnni",      "AVX-512 VNNI: 64 products an instruction, exact",
-                                 avx512::Conv,       avx512::Depthwise,
-                                 avx512::MaxPool,    avx512::AveragePool,
-                                 avx512::Add,        avx512::Quantize,
-                                 avx512::Dequantize, avx512::Gemm};
+  static const KernelSet kernels{"avx512_vnni",    "AVX-512 VNNI: 64 products an instruction, exact",
+                                 avx512::Conv,     avx512::Depthwise,
+                                 avx512::MaxPool,  avx512::AveragePool,
+                                 avx512::Sum,      avx512::Mul,
+                                 avx512::Lut,      avx512::Gather,
+                                 avx512::Quantize, avx512::Dequantize,
+                                 avx512::Gemm};
   // GCC's checks include the operating system's support of the registers (XGETBV).
   static const bool available = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

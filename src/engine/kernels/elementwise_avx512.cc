@@ -1,4 +1,4 @@
-// Pools, add, quantize and dequantize on AVX-512. All work on up to 64 consecutive channels of a pixel.
+// Pools, quantize, dequantize and FP32 Gemm on AVX-512. All work on up to 64 consecutive channels of a pixel.
 #include <algorithm>
 
 #include "engine/kernels/avx512_epilogue.h"
@@ -15,29 +15,6 @@ struct Window {
     w1 = std::min<int64_t>(ow * a.stride_w - a.pad_left + a.kernel_w, a.in_w);
   }
 };
-
-// Packed lane order of four vectors to channel order, for f32 results of 64 channels.
-void StoreF32(const __m512 (&y)[4], int64_t channels, float* to, int64_t channel_stride) {
-  float values[64];
-  for (int a = 0; a < 4; ++a) _mm512_storeu_ps(values + a * 16, y[a]);
-  for (int a = 0; a < 4; ++a) {
-    for (int lane = 0; lane < 16; ++lane) {
-      const int64_t c = PackedChannel(4, a, lane);
-      if (c < channels) to[c * channel_stride] = values[a * 16 + lane];
-    }
-  }
-}
-
-void LoadMasked(const uint8_t* from, __mmask64 mask, __m512i (&words)[4]) {
-  const __m512i bytes = _mm512_maskz_loadu_epi8(mask, from);
-  const __m512i zero = _mm512_setzero_si512();
-  const __m512i low = _mm512_unpacklo_epi8(bytes, zero);
-  const __m512i high = _mm512_unpackhi_epi8(bytes, zero);
-  words[0] = _mm512_unpacklo_epi16(low, zero);
-  words[1] = _mm512_unpackhi_epi16(low, zero);
-  words[2] = _mm512_unpacklo_epi16(high, zero);
-  words[3] = _mm512_unpackhi_epi16(high, zero);
-}
 
 }  // namespace
 
@@ -97,46 +74,6 @@ void AveragePool(const PoolArgs& a, int part, int parts) {
       } else {
         StoreF32(y, a.channels - c, a.out_f32 + ((n * a.channels + c) * a.out_h + oh) * a.out_w + ow,
                  a.out_h * a.out_w);
-      }
-    }
-  }
-}
-
-void Add(const AddArgs& a, int part, int parts) {
-  const Epilogue epilogue(a.quantizer);
-  const __m512 a_scale = _mm512_set1_ps(a.a_scale);
-  const __m512 b_scale = _mm512_set1_ps(a.b_scale);
-  const __m512 act_min = _mm512_set1_ps(a.act_min);
-  const __m512 act_max = _mm512_set1_ps(a.act_max);
-  const __m512i offset = _mm512_set1_epi32(128);
-  // Rows whose pixels lie side by side in all three tensors are one flat run.
-  const bool flat = a.out.data && a.a.pixel == a.out.pixel && a.b.pixel == a.out.pixel;
-  const int64_t bytes = flat ? a.w * a.out.pixel : a.channels;
-  const int64_t strips = flat ? 1 : a.w;
-  const Range rows = Share(a.batch * a.h, part, parts);
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    const int64_t n = row / a.h;
-    const int64_t h = row % a.h;
-    for (int64_t s = 0; s < strips; ++s) {
-      const uint8_t* x0 = a.a.at(n, h, s);
-      const uint8_t* x1 = a.b.at(n, h, s);
-      for (int64_t c = 0; c < bytes; c += 64) {
-        const __mmask64 mask = ByteMask(bytes - c);
-        __m512i q0[4], q1[4];
-        LoadMasked(x0 + c, mask, q0);
-        LoadMasked(x1 + c, mask, q1);
-        __m512 y[4];
-        for (int i = 0; i < 4; ++i) {
-          const __m512 y0 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q0[i], offset)), a_scale);
-          const __m512 y1 = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(q1[i], offset)), b_scale);
-          y[i] = _mm512_add_ps(y0, y1);
-        }
-        if (a.out.data) {
-          _mm512_mask_storeu_epi8(a.out.at(n, h, s) + c, mask, QuantizePack<4>(y, epilogue));
-        } else {
-          for (__m512& v : y) v = _mm512_min_ps(_mm512_max_ps(v, act_min), act_max);
-          StoreF32(y, a.channels - c, a.out_f32 + ((n * a.channels + c) * a.h + h) * a.w + s, a.h * a.w);
-        }
       }
     }
   }

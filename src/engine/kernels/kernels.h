@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "quant/activation.h"
+
 namespace octet::engine {
 
 // Address of the byte (n, h, w, c): data + n * image + h * row + w * pixel + c. Strides in bytes.
@@ -58,6 +60,10 @@ struct FastScale {
   // 0.5 - tie_distance; -1: always compute as defined (f32 results, extreme scales, sums that could leave int32).
   float limit = -1.0f;
 };
+// For an epilogue with an activation that is not a clip.
+inline void NeverFast(FastScale* fast) {
+  fast->limit = -1.0f;
+}
 FastScale MakeFastScale(const std::vector<float>& mul, const std::vector<float>& bias, double max_acc, float y_scale,
                         float residual_scale);
 
@@ -102,6 +108,23 @@ struct PackedDepthwise {
 PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const float* bias, int64_t channels,
                               int64_t taps, float y_scale);
 
+// The same for stride 1 along rows and kernels 3 or 5 wide, which is where networks spend their time: the interleaved
+// bytes of pixels p ... p + 3 serve several outputs, each with its weights shifted by one place. `outputs` pixels are
+// computed together: 2 (3 wide) or 4 (5 wide). Weights: [chunk of 64 channels][kernel row][four pixels j][output o]
+// [4 vectors][64 bytes], where byte i of a lane is the weight of tap 4 j + i - o; lanes as above.
+struct PackedDepthwiseRows {
+  int64_t kernel_h = 0;
+  int kernel_w = 0;  // 0: not packed
+  int outputs = 0;
+  std::vector<int8_t> weights;
+  std::vector<int32_t> init;  // [chunk][64]
+  std::vector<float> mul;
+  std::vector<float> bias;
+  FastScale fast;
+};
+PackedDepthwiseRows PackDepthwiseRows(const int8_t* weights, const float* mul, const float* bias, int64_t channels,
+                                      int64_t kernel_h, int64_t kernel_w, float y_scale);
+
 struct ConvArgs {
   int64_t batch = 1;
   int64_t in_c = 0;   // of one group
@@ -117,8 +140,8 @@ struct ConvArgs {
   int64_t out_f32_channels = 0;
   Codes residual;  // data null: none
   float residual_scale = 0;
-  float act_min = -std::numeric_limits<float>::infinity();  // used for an f32 result; codes are clipped by `quantizer`
-  float act_max = std::numeric_limits<float>::infinity();
+  // A clip of codes is done by `quantizer`; any other function here, and needs packed weights with NeverFast.
+  quant::Activation activation;
   Quantizer quantizer;
   // As given: OIHW, per channel. What the reference kernel reads.
   const int8_t* weights = nullptr;
@@ -127,6 +150,7 @@ struct ConvArgs {
   // Packed, for the other kernels; one is set.
   const PackedConv* packed = nullptr;
   const PackedDepthwise* packed_depthwise = nullptr;
+  const PackedDepthwiseRows* packed_rows = nullptr;  // beside packed_depthwise, where it applies; may be null
   // Byte offsets from a pixel's first tap. Dense: one per run of `run_steps` consecutive steps of 4 bytes (a
   // run is a tap, or a row of taps when they lie side by side). Depthwise: one per tap, padded to 4 * quads.
   const int64_t* offsets = nullptr;
@@ -149,14 +173,44 @@ struct PoolArgs {
   float* out_f32 = nullptr;  // NCHW
 };
 
-struct AddArgs {
+// y = float(in[0]) * scale[0] + float(in[1]) * scale[1] + ..., from left to right.
+struct SumArgs {
+  static constexpr int kMost = 8;
   int64_t batch = 1, channels = 0, h = 0, w = 0;
+  int count = 0;
+  Codes in[kMost];
+  float scale[kMost] = {};
+  Codes out;
+  float* out_f32 = nullptr;      // NCHW, when out.data is null
+  quant::Activation activation;  // as in ConvArgs
+  Quantizer quantizer;
+};
+
+// y = (float(a) * a_scale) * (float(b) * b_scale); b has a's shape, or one pixel an image: a gate for each channel.
+struct MulArgs {
+  int64_t batch = 1, channels = 0, h = 0, w = 0;
+  bool gate = false;
   Codes a, b, out;
   float* out_f32 = nullptr;  // NCHW, when out.data is null
   float a_scale = 1.0f, b_scale = 1.0f;
-  float act_min = -std::numeric_limits<float>::infinity();
-  float act_max = std::numeric_limits<float>::infinity();
+  quant::Activation activation;
   Quantizer quantizer;
+  float* scratch = nullptr;  // gate: 64 * (channels / 16 rounded up) floats for each part
+};
+
+// Bytes through a table of 256, pixel by pixel.
+struct LutArgs {
+  int64_t batch = 1, channels = 0, h = 0, w = 0;
+  Codes in, out;
+  uint8_t table[256];
+};
+
+// out(h, w) = in(rows[h], columns[w]): a nearest Resize, or with the identity a copy of channels.
+struct GatherArgs {
+  int64_t batch = 1, channels = 0, h = 0, w = 0;  // of out
+  const int64_t* rows = nullptr;
+  const int64_t* columns = nullptr;
+  Codes in, out;
 };
 
 struct QuantizeArgs {
@@ -198,7 +252,10 @@ struct KernelSet {
   void (*depthwise)(const ConvArgs&, int part, int parts);  // needs `packed_depthwise`, codes out, no residual
   void (*max_pool)(const PoolArgs&, int part, int parts);
   void (*average_pool)(const PoolArgs&, int part, int parts);
-  void (*add)(const AddArgs&, int part, int parts);
+  void (*sum)(const SumArgs&, int part, int parts);
+  void (*mul)(const MulArgs&, int part, int parts);
+  void (*lut)(const LutArgs&, int part, int parts);
+  void (*gather)(const GatherArgs&, int part, int parts);
   void (*quantize)(const QuantizeArgs&, int part, int parts);
   void (*dequantize)(const DequantizeArgs&, int part, int parts);
   void (*gemm)(const GemmArgs&, int part, int parts);
@@ -220,8 +277,6 @@ const KernelSet& SelectKernels(const std::string& name);  // "" = fastest
 // Writes the byte 128 around each image: `top` rows above, `bottom` below, `left` and `right` pixels at the sides.
 void FillBorder(const Codes& tensor, int64_t batch, int64_t h, int64_t w, int64_t top, int64_t bottom, int64_t left,
                 int64_t right);
-// `channels` bytes of every pixel.
-void CopyChannels(const Codes& from, const Codes& to, int64_t batch, int64_t h, int64_t w, int64_t channels);
 // Between the stored form and s8 codes in NCHW order.
 void ToNchw(const Codes& from, int8_t* to, int64_t batch, int64_t channels, int64_t h, int64_t w);
 void FromNchw(const int8_t* from, const Codes& to, int64_t batch, int64_t channels, int64_t h, int64_t w);

@@ -9,45 +9,15 @@
 #include <random>
 
 #include "base/error.h"
+#include "engine/kernels/testing.h"
 
 namespace octet::engine {
 namespace {
 
-constexpr int64_t kSlack = 128;
-
-// A u8 NHWC tensor with a border; channels beyond the real ones and memory around it hold noise.
-struct Image {
-  int64_t n, c, h, w, border, pixel;
-  std::vector<uint8_t> bytes;
-  Codes codes;
-
-  Image(std::mt19937& random, int64_t n, int64_t c, int64_t h, int64_t w, int64_t border, int64_t pixel = 0)
-      : n(n), c(c), h(h), w(w), border(border), pixel(pixel ? pixel : (c + 15) / 16 * 16) {
-    codes.pixel = this->pixel;
-    codes.row = (w + 2 * border) * codes.pixel;
-    codes.image = (h + 2 * border) * codes.row;
-    bytes.resize(n * codes.image + 2 * kSlack);
-    for (uint8_t& b : bytes) b = static_cast<uint8_t>(random());
-    codes.data = bytes.data() + kSlack + border * codes.row + border * codes.pixel;
-    FillBorder(codes, n, h, w, border, border, border, border);
-  }
-  std::vector<int8_t> Nchw() const {
-    std::vector<int8_t> result(n * c * h * w);
-    ToNchw(codes, result.data(), n, c, h, w);
-    return result;
-  }
-};
-
-std::vector<const KernelSet*> Sets() {
-  std::vector<const KernelSet*> sets;
-  if (PortableKernels()) sets.push_back(PortableKernels());
-  if (Avx512VnniKernels()) sets.push_back(Avx512VnniKernels());
-  return sets;
-}
-
 struct ConvCase {
   int64_t batch, in_c, out_c, h, w, kernel, stride, dilation, pad;
   bool residual, f32, bias;
+  quant::Activation activation = {quant::ActivationKind::kClip, -0.5f, 1.0f};
 };
 
 // Weights and scales such that codes spread over the whole range and some saturate.
@@ -94,9 +64,8 @@ void CheckConv(const ConvCase& t) {
   a.weights = p.weights.data();
   a.mul = p.mul.data();
   a.bias = t.bias ? p.bias.data() : nullptr;
-  a.act_min = -0.5f;
-  a.act_max = 1.0f;
-  a.quantizer = MakeQuantizer(0.01f, a.act_min, a.act_max);
+  a.activation = t.activation;
+  a.quantizer = QuantizerOf(0.01f, t.activation);
   const Image residual(random, t.batch, t.out_c, a.out_h, a.out_w, 1);
   if (t.residual) {
     a.residual = residual.codes;
@@ -109,8 +78,9 @@ void CheckConv(const ConvCase& t) {
   a.out_f32_channels = t.out_c;
   ReferenceKernels().conv(a, 0, 1);
 
-  const PackedConv packed = PackConv(p.weights.data(), p.mul.data(), a.bias, t.out_c, t.in_c, t.kernel * t.kernel,
-                                     t.f32 ? 0.0f : 0.01f, a.residual_scale);
+  PackedConv packed = PackConv(p.weights.data(), p.mul.data(), a.bias, t.out_c, t.in_c, t.kernel * t.kernel,
+                               t.f32 ? 0.0f : 0.01f, a.residual_scale);
+  if (IsFunction(t.activation)) NeverFast(&packed.fast);
   std::vector<int64_t> offsets;
   const bool rows = t.dilation == 1 && packed.steps * 4 == in.pixel;
   for (int64_t kh = 0; kh < t.kernel; ++kh) {
@@ -172,6 +142,16 @@ TEST(Kernels, ConvPixelCounts) {  // every tile size, several images
     CheckConv({1, 8, 64, 1, w, 1, 1, 1, 0, true, false, true});
     CheckConv({3, 8, 32, 1, w, 1, 1, 1, 0, true, false, true});
     CheckConv({3, 8, 16, 2, w, 3, 2, 1, 1, true, false, true});
+  }
+}
+
+TEST(Kernels, ConvActivations) {
+  for (const quant::Activation& activation : Activations()) {
+    for (const bool f32 : {false, true}) {
+      for (int64_t out_c : {10, 32, 64}) {
+        CheckConv({2, 16, out_c, 5, 7, 3, 1, 1, 1, f32 != (out_c == 32), f32, true, activation});
+      }
+    }
   }
 }
 
@@ -264,12 +244,22 @@ TEST(Kernels, Depthwise) {
             a.weights = p.weights.data();
             a.mul = p.mul.data();
             a.bias = p.bias.data();
-            a.quantizer = MakeQuantizer(0.01f, -0.9f, 1.1f);
+            a.activation = Activations()[(c / 8 + kernel + w) % Activations().size()];
+            a.quantizer = QuantizerOf(0.01f, a.activation);
             const Image want(random, 2, c, a.out_h, a.out_w, 0);
             a.out = want.codes;
             ReferenceKernels().conv(a, 0, 1);
-            const PackedDepthwise packed =
+            PackedDepthwise packed =
                 PackDepthwise(p.weights.data(), p.mul.data(), p.bias.data(), c, kernel * kernel, 0.01f);
+            PackedDepthwiseRows packed_rows;
+            if (stride == 1) {
+              packed_rows = PackDepthwiseRows(p.weights.data(), p.mul.data(), p.bias.data(), c, kernel, kernel, 0.01f);
+              a.packed_rows = &packed_rows;
+            }
+            if (IsFunction(a.activation)) {
+              NeverFast(&packed.fast);
+              NeverFast(&packed_rows.fast);
+            }
             std::vector<int64_t> offsets(packed.quads * 4, 0);
             for (int64_t tap = 0; tap < kernel * kernel; ++tap) {
               offsets[tap] = tap / kernel * dilation * in.codes.row + tap % kernel * dilation * in.codes.pixel;
@@ -348,46 +338,6 @@ TEST(Kernels, Pools) {
             }
           }
         }
-      }
-    }
-  }
-}
-
-TEST(Kernels, Add) {
-  std::mt19937 random(7);
-  for (int64_t c : {1, 3, 16, 24, 64, 80}) {
-    for (int64_t w : {1, 5, 8}) {
-      const Image x(random, 2, c, 3, w, 1), y(random, 2, c, 3, w, 0);
-      AddArgs a;
-      a.batch = 2;
-      a.channels = c;
-      a.h = 3;
-      a.w = w;
-      a.a = x.codes;
-      a.b = y.codes;
-      a.a_scale = 0.013f;
-      a.b_scale = 0.02f;
-      a.act_min = -1.0f;
-      a.act_max = 2.0f;
-      a.quantizer = MakeQuantizer(0.017f, a.act_min, a.act_max);
-      const Image want(random, 2, c, 3, w, 0);
-      std::vector<float> want_f32(2 * c * 3 * w), got_f32(want_f32.size());
-      a.out = want.codes;
-      ReferenceKernels().add(a, 0, 1);
-      a.out = Codes{};
-      a.out_f32 = want_f32.data();
-      ReferenceKernels().add(a, 0, 1);
-      for (const KernelSet* set : Sets()) {
-        Image got(random, 2, c, 3, w, 1);
-        for (int part = 0; part < 2; ++part) {
-          a.out = got.codes;
-          set->add(a, part, 2);
-          a.out = Codes{};
-          a.out_f32 = got_f32.data();
-          set->add(a, part, 2);
-        }
-        EXPECT_EQ(got.Nchw(), want.Nchw()) << set->name;
-        EXPECT_EQ(got_f32, want_f32) << set->name;
       }
     }
   }

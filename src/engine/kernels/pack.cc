@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 #include "engine/kernels/kernels.h"
@@ -83,12 +84,17 @@ PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, 
         const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
         if (k >= out_c) continue;
         int32_t sum = 0;
-        for (int64_t c = 0; c < in_c; ++c) {
+        int8_t* to_weights = packed.weights.data() + block.weights + (vector * 16 + lane) * 4;
+        for (int64_t step = 0; step < packed.steps; ++step) {
+          const int64_t count = std::min<int64_t>(4, in_c - 4 * step);
+          const int8_t* from = weights + (k * in_c + 4 * step) * taps;
           for (int64_t tap = 0; tap < taps; ++tap) {
-            const int8_t w = weights[(k * in_c + c) * taps + tap];
-            sum += w;
-            const int64_t step = tap * packed.steps + c / 4;
-            packed.weights[block.weights + ((step * block.vectors + vector) * 16 + lane) * 4 + c % 4] = w;
+            int8_t four[4] = {};
+            for (int64_t i = 0; i < count; ++i) {
+              four[i] = from[i * taps + tap];
+              sum += four[i];
+            }
+            std::memcpy(to_weights + (tap * packed.steps + step) * block.vectors * 64, four, 4);
           }
         }
         const int64_t to = block.params + vector * 16 + lane;
@@ -133,6 +139,44 @@ PackedDepthwise PackDepthwise(const int8_t* weights, const float* mul, const flo
     }
   }
   packed.fast = MakeFastScale(packed.mul, packed.bias, 128.0 * 127.0 * taps, y_scale, 0.0f);
+  return packed;
+}
+
+PackedDepthwiseRows PackDepthwiseRows(const int8_t* weights, const float* mul, const float* bias, int64_t channels,
+                                      int64_t kernel_h, int64_t kernel_w, float y_scale) {
+  PackedDepthwiseRows packed;
+  if (kernel_w != 3 && kernel_w != 5) return packed;
+  packed.kernel_h = kernel_h;
+  packed.kernel_w = static_cast<int>(kernel_w);
+  packed.outputs = kernel_w == 3 ? 2 : 4;
+  const int64_t quads = kernel_w == 3 ? 1 : 2;
+  const int64_t chunks = (channels + 63) / 64;
+  packed.weights.assign(chunks * kernel_h * quads * packed.outputs * 256, 0);
+  packed.init.assign(chunks * 64, 0);
+  packed.mul.assign(chunks * 64, 0.0f);
+  packed.bias.assign(chunks * 64, 0.0f);
+  for (int64_t c = 0; c < channels; ++c) {
+    const int64_t chunk = c / 64, place = c % 64;
+    const int64_t vector = place % 16 / 4;
+    const int64_t lane = place / 16 * 4 + place % 4;
+    int32_t sum = 0;
+    for (int64_t row = 0; row < kernel_h; ++row) {
+      for (int64_t tap = 0; tap < kernel_w; ++tap) {
+        const int8_t w = weights[(c * kernel_h + row) * kernel_w + tap];
+        sum += w;
+        for (int64_t o = 0; o < packed.outputs; ++o) {
+          const int64_t j = (tap + o) / 4, byte = (tap + o) % 4;
+          const int64_t at = (((chunk * kernel_h + row) * quads + j) * packed.outputs + o) * 4 + vector;
+          packed.weights[at * 64 + lane * 4 + byte] = w;
+        }
+      }
+    }
+    const int64_t to = chunk * 64 + vector * 16 + lane;
+    packed.init[to] = -128 * sum;
+    packed.mul[to] = mul[c];
+    packed.bias[to] = bias ? bias[c] : 0.0f;
+  }
+  packed.fast = MakeFastScale(packed.mul, packed.bias, 128.0 * 127.0 * kernel_h * kernel_w, y_scale, 0.0f);
   return packed;
 }
 

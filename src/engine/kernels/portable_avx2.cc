@@ -78,6 +78,7 @@ __attribute__((noinline)) void Accumulate(const ConvArgs& args, const PackedConv
 void Finish(const ConvArgs& args, const PackedConv::Block& block, int vector, const Pixel& p, const int32_t* sums,
             const Bounds& bounds, const int64_t* channels) {
   const PackedConv& packed = *args.packed;
+  const bool any = args.activation.kind > quant::ActivationKind::kClip || !args.out.data;  // a function of floats
   const uint8_t* residual = args.residual.data ? args.residual.at(p.n, p.h, p.w) + block.channel : nullptr;
   __m256i q[2];
   for (int half = 0; half < 2; ++half) {
@@ -90,12 +91,15 @@ void Finish(const ConvArgs& args, const PackedConv::Block& block, int vector, co
       for (int l = 0; l < 8; ++l) r[l] = static_cast<float>(static_cast<int>(residual[channels[half * 8 + l]]) - 128);
       y = _mm256_add_ps(y, _mm256_mul_ps(_mm256_loadu_ps(r), _mm256_set1_ps(args.residual_scale)));
     }
+    float values[8];
+    if (any) {
+      _mm256_storeu_ps(values, y);
+      for (float& v : values) v = args.activation(v);
+      y = _mm256_loadu_ps(values);
+    }
     if (args.out.data) {
       q[half] = Code(y, bounds);
     } else {
-      y = _mm256_min_ps(_mm256_max_ps(y, _mm256_set1_ps(args.act_min)), _mm256_set1_ps(args.act_max));
-      float values[8];
-      _mm256_storeu_ps(values, y);
       float* to = args.out_f32 + (p.n * args.out_f32_channels * args.out_h + p.h) * args.out_w + p.w;
       for (int l = 0; l < 8; ++l) {
         const int64_t c = block.channel + channels[half * 8 + l];
@@ -177,6 +181,12 @@ void DepthwiseChunk(const ConvArgs& args, const Bounds& bounds, const uint8_t* i
     const __m256i sum = _mm256_add_epi32(_mm256_hadd_epi32(low[a], high[a]), Load(p.init.data() + at));
     __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_loadu_ps(p.mul.data() + at));
     y = _mm256_add_ps(y, _mm256_loadu_ps(p.bias.data() + at));
+    if (args.activation.kind > quant::ActivationKind::kClip) {
+      float values[8];
+      _mm256_storeu_ps(values, y);
+      for (float& v : values) v = args.activation(v);
+      y = _mm256_loadu_ps(values);
+    }
     codes[a] = Code(y, bounds);
   }
   const __m256i packed = PackBytes(codes[0], codes[1], codes[2], codes[3], bounds);

@@ -1,6 +1,7 @@
 // The reference kernels: plain loops in the order of docs/numerics.md. They read unpacked weights.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "engine/kernels/kernels.h"
 
@@ -11,10 +12,6 @@ uint8_t Quantize(float y, const Quantizer& q) {
   const float code = std::min(std::max(std::nearbyint(y / q.scale), -128.0f), 127.0f);
   const int stored = static_cast<int>(code) + 128;
   return static_cast<uint8_t>(std::min<int>(std::max<int>(stored, q.lo), q.hi));
-}
-
-float Clip(float y, float lo, float hi) {
-  return std::min(std::max(y, lo), hi);
 }
 
 void Conv(const ConvArgs& a, int part, int parts) {
@@ -43,10 +40,11 @@ void Conv(const ConvArgs& a, int part, int parts) {
           const float r = static_cast<float>(static_cast<int>(a.residual.at(n, oh, ow)[k]) - 128) * a.residual_scale;
           y = y + r;
         }
+        y = a.activation(y);
         if (a.out.data) {
           a.out.at(n, oh, ow)[k] = Quantize(y, a.quantizer);
         } else {
-          a.out_f32[((n * a.out_f32_channels + k) * a.out_h + oh) * a.out_w + ow] = Clip(y, a.act_min, a.act_max);
+          a.out_f32[((n * a.out_f32_channels + k) * a.out_h + oh) * a.out_w + ow] = y;
         }
       }
     }
@@ -113,24 +111,73 @@ void AveragePool(const PoolArgs& a, int part, int parts) {
   }
 }
 
-void Add(const AddArgs& a, int part, int parts) {
+float Real(uint8_t stored, float scale) {
+  return static_cast<float>(static_cast<int>(stored) - 128) * scale;
+}
+
+// The end of every element-wise kernel: y of pixel (n, h, w), channel c.
+template <typename Args>
+void Finish(const Args& a, int64_t n, int64_t h, int64_t w, int64_t c, float y) {
+  y = a.activation(y);
+  if (a.out.data) {
+    a.out.at(n, h, w)[c] = Quantize(y, a.quantizer);
+  } else {
+    a.out_f32[((n * a.channels + c) * a.h + h) * a.w + w] = y;
+  }
+}
+
+void Sum(const SumArgs& a, int part, int parts) {
   const Range rows = Share(a.batch * a.h, part, parts);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t n = row / a.h;
     const int64_t h = row % a.h;
     for (int64_t w = 0; w < a.w; ++w) {
-      const uint8_t* x0 = a.a.at(n, h, w);
-      const uint8_t* x1 = a.b.at(n, h, w);
       for (int64_t c = 0; c < a.channels; ++c) {
-        const float y0 = static_cast<float>(static_cast<int>(x0[c]) - 128) * a.a_scale;
-        const float y1 = static_cast<float>(static_cast<int>(x1[c]) - 128) * a.b_scale;
-        const float y = y0 + y1;
-        if (a.out.data) {
-          a.out.at(n, h, w)[c] = Quantize(y, a.quantizer);
-        } else {
-          a.out_f32[((n * a.channels + c) * a.h + h) * a.w + w] = Clip(y, a.act_min, a.act_max);
+        float y = Real(a.in[0].at(n, h, w)[c], a.scale[0]);
+        for (int i = 1; i < a.count; ++i) {
+          const float term = Real(a.in[i].at(n, h, w)[c], a.scale[i]);
+          y = y + term;
         }
+        Finish(a, n, h, w, c, y);
       }
+    }
+  }
+}
+
+void Mul(const MulArgs& a, int part, int parts) {
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.h;
+    const int64_t h = row % a.h;
+    for (int64_t w = 0; w < a.w; ++w) {
+      const uint8_t* b = a.gate ? a.b.at(n, 0, 0) : a.b.at(n, h, w);
+      for (int64_t c = 0; c < a.channels; ++c) {
+        const float left = Real(a.a.at(n, h, w)[c], a.a_scale);
+        const float right = Real(b[c], a.b_scale);
+        Finish(a, n, h, w, c, left * right);
+      }
+    }
+  }
+}
+
+void Lut(const LutArgs& a, int part, int parts) {
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    for (int64_t w = 0; w < a.w; ++w) {
+      const uint8_t* in = a.in.at(row / a.h, row % a.h, w);
+      uint8_t* out = a.out.at(row / a.h, row % a.h, w);
+      for (int64_t c = 0; c < a.channels; ++c) out[c] = a.table[in[c]];
+    }
+  }
+}
+
+void Gather(const GatherArgs& a, int part, int parts) {
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    const int64_t n = row / a.h;
+    const int64_t h = row % a.h;
+    for (int64_t w = 0; w < a.w; ++w) {
+      std::memcpy(a.out.at(n, h, w), a.in.at(n, a.rows[h], a.columns[w]), a.channels);
     }
   }
 }
@@ -185,7 +232,10 @@ const KernelSet& ReferenceKernels() {
                                  Conv,
                                  MaxPool,
                                  AveragePool,
-                                 Add,
+                                 Sum,
+                                 Mul,
+                                 Lut,
+                                 Gather,
                                  QuantizeTensor,
                                  DequantizeTensor,
                                  Gemm};

@@ -1,0 +1,26 @@
+# What a user of the library does: install, find_package, build the example, run it on a plan.
+#   cmake -DBUILD=build/release -DSOURCE=. -DPLAN_WRITER=.../octet_demo_plan -DWORK=... -P test_package.cmake
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGN}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --component octet_engine --prefix ${WORK}/installed)
+run(${CMAKE_COMMAND} -S ${SOURCE}/examples/c_api -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/installed
+    -DCMAKE_BUILD_TYPE=Release)
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(${PLAN_WRITER} ${WORK}/demo.plan)
+run(${WORK}/build/classify ${WORK}/demo.plan)
+if(NOT output MATCHES "class [0-9]+, score 0\\.[0-9]+")
+  message(FATAL_ERROR "classify printed: ${output}")
+endif()
+execute_process(COMMAND ${WORK}/build/classify ${WORK}/no.plan RESULT_VARIABLE result ERROR_VARIABLE output)
+if(result EQUAL 0 OR NOT output MATCHES "classify: .*no\\.plan")
+  message(FATAL_ERROR "a missing plan gave ${result}: ${output}")
+endif()
+file(REMOVE_RECURSE ${WORK})
