@@ -4,12 +4,15 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <random>
 
 #include "base/files.h"
 #include "data/coco.h"
+#include "data/detection_loader.h"
 
 namespace octet::report {
 namespace {
@@ -92,6 +95,58 @@ TEST(DrawDetections, Samples) {
       WriteFileAtomic(fmt::format("{}/{}_{}.png", folder, name, i),
                       data::EncodePng(DrawDetections(image, detections, {set.classes})));
     }
+  }
+}
+
+// What training sees: augmented batches with their boxes.
+TEST(DrawDetections, AugmentedSamples) {
+  const char* folder = std::getenv("OCTET_DRAW_SAMPLES");
+  if (folder == nullptr) GTEST_SKIP() << "OCTET_DRAW_SAMPLES is not set";
+  for (const std::string name : {"bccd", "foda12"}) {
+    const std::string data = std::string(OCTET_SOURCE_DIR) + "/../shared/data/" + name;
+    if (!IsDirectory(data)) GTEST_SKIP() << "skipped: no shared data";
+    const auto set = std::make_shared<data::CocoSet>(data::ReadCoco(data + "/val.json", data + "/images"));
+    data::DetectionLoaderOptions options;
+    options.width = options.height = 256;
+    options.training = true;
+    options.show_progress = false;
+    options.augmentation.auto_color_distortion = true;
+    options.augmentation.auto_translate_xy = true;
+    data::DetectionLoader loader(set, options);
+    const auto begin = std::chrono::steady_clock::now();
+    int64_t count = 0;
+    for (int epoch = 0; epoch < 3; ++epoch) {
+      loader.StartEpoch(epoch);
+      for (data::DetectionBatch batch; loader.Next(&batch); ++count) {
+        if (epoch > 0 || count > 0) continue;
+        data::Image sheet = Flat(256 * 4, 512, 0);
+        for (int i = 0; i < 8; ++i) {
+          data::Image image = Flat(256, 256, 0);
+          const float* from = batch.images.data<float>() + i * 3 * 256 * 256;
+          const float mean[] = {0.485f, 0.456f, 0.406f}, deviation[] = {0.229f, 0.224f, 0.225f};
+          for (int c = 0; c < 3; ++c) {
+            for (int k = 0; k < 256 * 256; ++k) {
+              const float v = 255 * (from[c * 256 * 256 + k] * deviation[c] + mean[c]);
+              image.pixels[k * 3 + c] = static_cast<uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f));
+            }
+          }
+          std::vector<detection::Detection> boxes;
+          for (int b = 0; b < options.max_boxes; ++b) {
+            const float* box = batch.boxes.data<float>() + (i * options.max_boxes + b) * 4;
+            const auto label = static_cast<int32_t>(batch.labels.data<int64_t>()[i * options.max_boxes + b]);
+            if (label >= 0) boxes.push_back({0, label, 1, box[1], box[0], box[3], box[2]});
+          }
+          image = DrawDetections(image, boxes, {set->classes});
+          for (int y = 0; y < 256; ++y) {
+            std::copy_n(image.pixels.begin() + y * 768, 768,
+                        sheet.pixels.begin() + ((i / 4) * 256 + y) * 3072 + (i % 4) * 768);
+          }
+        }
+        WriteFileAtomic(fmt::format("{}/{}_batch.png", folder, name), data::EncodePng(sheet));
+      }
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    fmt::print("{}: {:.0f} images a second, one thread\n", name, 3.0 * set->images.size() / seconds);
   }
 }
 
