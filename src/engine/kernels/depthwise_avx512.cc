@@ -76,18 +76,23 @@ inline __attribute__((always_inline)) void PixelsOfRow(const ConvArgs& args, con
   });
 }
 
-// Rows of the output, chunk of channels after chunk: a chunk's weights stay in the first-level cache. The last group of
+// Rows of the output, chunk of channels after chunk (a chunk's weights stay in the first-level cache). The last group of
 // pixels begins early where the width is no multiple: nothing beyond the border is read.
 template <int kQuads, int kOutputs>
 void DepthwiseRows(const ConvArgs& args, int part, int parts) {
   const Epilogue epilogue(args.quantizer, 0.0f, &args.packed_rows->fast, &args.activation);
   const int64_t pixel_bytes = args.packed_depthwise->groups * 16;
   const int64_t rows = args.batch * args.out_h;
-  const Range work = Share((pixel_bytes + 63) / 64 * rows, part, parts);
+  const int64_t chunks = (pixel_bytes + 63) / 64;
+  // Small weights stay in the first-level cache anyway: then a row is finished before the next one, and its pixels are
+  // fetched once.
+  const bool by_row = args.packed_rows->weights.size() <= (16 << 10);
+  const Range work = Share(chunks * rows, part, parts);
   for (int64_t item = work.begin; item < work.end; ++item) {
-    const int64_t chunk = item / rows;
-    const int64_t n = item % rows / args.out_h;
-    const int64_t h = item % args.out_h;
+    const int64_t chunk = by_row ? item % chunks : item / rows;
+    const int64_t row = by_row ? item / chunks : item % rows;
+    const int64_t n = row / args.out_h;
+    const int64_t h = row % args.out_h;
     const __mmask64 mask = ByteMask(pixel_bytes - chunk * 64);
     const uint8_t* in = args.in.at(n, h * args.stride_h, 0) + chunk * 64;
     uint8_t* out = args.out.at(n, h, 0) + chunk * 64;
