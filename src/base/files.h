@@ -5,6 +5,7 @@
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace octet {
 
@@ -25,6 +26,9 @@ void AppendLine(const std::string& path, std::string_view line);
 
 bool FileExists(const std::string& path);
 bool IsDirectory(const std::string& path);
+// The names that fit a pattern with *, ? and [], in order; a name without these stands for itself. Empty when there is
+// none.
+std::vector<std::string> MatchingFiles(const std::string& pattern);
 void MakeDirectories(const std::string& path);
 
 }  // namespace octet

@@ -1,7 +1,5 @@
 #include "data/coco_records.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -9,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "base/tfrecord_framing.h"
 #include "data/box_check.h"
@@ -22,11 +21,9 @@ std::vector<std::string> Expand(const std::vector<std::string>& patterns, const 
   OCTET_REQUIRE(!patterns.empty(), "{}: no files are given", what);
   std::vector<std::string> files;
   for (const std::string& pattern : patterns) {
-    glob_t found;
-    const int failed = ::glob(pattern.c_str(), 0, nullptr, &found);
-    if (failed == 0) files.insert(files.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    ::globfree(&found);
-    OCTET_REQUIRE(failed == 0, "{}: no file fits '{}'", what, pattern);
+    const std::vector<std::string> found = MatchingFiles(pattern);
+    OCTET_REQUIRE(!found.empty(), "{}: no file fits '{}'", what, pattern);
+    files.insert(files.end(), found.begin(), found.end());
   }
   std::vector<std::string> once;  // patterns may overlap
   std::set<std::string> seen;

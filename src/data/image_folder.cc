@@ -101,13 +101,18 @@ ImageFolder ScanImageFolder(const std::string& path) {
 }
 
 std::vector<ImageFile> ListImages(const std::string& path) {
-  OCTET_REQUIRE(FileExists(path) || IsDirectory(path), "image folder '{}' does not exist", path);
   std::vector<std::string> images;
   std::vector<std::string> others;
   if (IsDirectory(path)) {
     ListFiles(path, &images, &others);
-  } else {
+  } else if (FileExists(path)) {
     images.push_back(path);
+  } else {
+    OCTET_REQUIRE(path.find_first_of("*?[") != std::string::npos, "image folder '{}' does not exist", path);
+    for (std::string& file : MatchingFiles(path)) {
+      if (!IsDirectory(file)) images.push_back(std::move(file));
+    }
+    OCTET_REQUIRE(!images.empty(), "no file fits '{}'", path);
   }
   OCTET_REQUIRE(!images.empty(), "no images in '{}'; expected {} files", path, kExtensions);
   std::vector<ImageFile> files;

@@ -24,7 +24,8 @@ struct ImageFolder {
 // skipped. Throws Error(kUser): missing folder, no class folder, one class only, class folders without images (named).
 ImageFolder ScanImageFolder(const std::string& path);
 
-// All images in a folder and the folders below, or one image file; labels are -1. Throws Error(kUser) if there is none.
+// All images in a folder and the folders below, one image file, or the files that a pattern with * and ? fits; labels
+// are -1. Throws Error(kUser) if there is none.
 std::vector<ImageFile> ListImages(const std::string& path);
 
 // Throws Error(kUser) that names the classes which only one of the two has.

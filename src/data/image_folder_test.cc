@@ -30,6 +30,8 @@ TEST(ImageFolder, ClassesAreSortedAndFilesListed) {
   EXPECT_THAT(folder.other_files, ElementsAre(dir / "Ant/notes.txt"));
   EXPECT_EQ(ListImages(dir.path()).size(), 3u);
   EXPECT_EQ(ListImages(dir / "Ant/x.png").size(), 1u);
+  EXPECT_EQ(ListImages(dir / "*/x.png").at(0).path, dir / "Ant/x.png");
+  EXPECT_EQ(MessageOf([&] { ListImages(dir / "*.webp"); }), "no file fits '" + dir / "*.webp'");
 }
 
 TEST(ImageFolder, WrongFoldersAreNamed) {
