@@ -9,7 +9,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/error.h"
 
@@ -22,7 +21,16 @@ std::string ReadFile(const std::string& path, std::string_view what) {
   OCTET_REQUIRE(!fs::is_directory(path, ec), "{} '{}' is a folder; expected a file", what, path);
   std::ifstream in(path, std::ios::binary);
   OCTET_REQUIRE(in.good(), "cannot open {} '{}': {}", what, path, std::strerror(errno));
-  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  constexpr size_t kBlock = 1 << 20;
+  std::string bytes;
+  const uintmax_t size = fs::file_size(path, ec);  // a hint: a pipe has none
+  if (!ec) bytes.reserve(size + kBlock);
+  while (in.good()) {
+    const size_t at = bytes.size();
+    bytes.resize(at + kBlock);
+    in.read(&bytes[at], kBlock);
+    bytes.resize(at + static_cast<size_t>(in.gcount()));
+  }
   OCTET_REQUIRE(!in.bad(), "cannot read {} '{}': {}", what, path, std::strerror(errno));
   return bytes;
 }

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 
 #include "base/error.h"
 #include "engine/kernels/kernels.h"
@@ -80,25 +79,33 @@ PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, 
   packed.bias.assign(channel, 0.0f);
   for (const PackedConv::Block& block : packed.blocks) {
     for (int vector = 0; vector < block.vectors; ++vector) {
+      const int8_t* filters[16] = {};
+      int32_t sums[16] = {};
       for (int lane = 0; lane < 16; ++lane) {
         const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
-        if (k >= out_c) continue;
-        int32_t sum = 0;
-        int8_t* to_weights = packed.weights.data() + block.weights + (vector * 16 + lane) * 4;
-        for (int64_t step = 0; step < packed.steps; ++step) {
-          const int64_t count = std::min<int64_t>(4, in_c - 4 * step);
-          const int8_t* from = weights + (k * in_c + 4 * step) * taps;
-          for (int64_t tap = 0; tap < taps; ++tap) {
-            int8_t four[4] = {};
+        if (k < out_c) filters[lane] = weights + k * in_c * taps;
+      }
+      // Line after line of the packed weights, from 16 filters that are read from front to back.
+      for (int64_t step = 0; step < packed.steps; ++step) {
+        const int64_t count = std::min<int64_t>(4, in_c - 4 * step);
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          int8_t* line =
+              packed.weights.data() + block.weights + ((tap * packed.steps + step) * block.vectors + vector) * 64;
+          for (int lane = 0; lane < 16; ++lane) {
+            if (filters[lane] == nullptr) continue;
+            const int8_t* from = filters[lane] + 4 * step * taps + tap;
             for (int64_t i = 0; i < count; ++i) {
-              four[i] = from[i * taps + tap];
-              sum += four[i];
+              line[lane * 4 + i] = from[i * taps];
+              sums[lane] += from[i * taps];
             }
-            std::memcpy(to_weights + (tap * packed.steps + step) * block.vectors * 64, four, 4);
           }
         }
+      }
+      for (int lane = 0; lane < 16; ++lane) {
+        if (filters[lane] == nullptr) continue;
+        const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
         const int64_t to = block.params + vector * 16 + lane;
-        packed.init[to] = -128 * sum;
+        packed.init[to] = -128 * sums[lane];
         packed.mul[to] = mul[k];
         packed.bias[to] = bias ? bias[k] : 0.0f;
       }
