@@ -155,6 +155,36 @@ TEST(Preprocess, AugmentationStaysInsideAndDependsOnTheKey) {
   EXPECT_GT(different, 195);
 }
 
+TEST(Preprocess, ColorRotatesHueAroundGrayAfterARandomCropOnly) {
+  PreprocessOptions o;
+  o.width = o.height = 16;
+  o.flip = false;
+  const auto augmented = [&](const std::vector<uint8_t>& color, int size, uint64_t sample) {
+    KeyedRng rng(1, 0, sample);
+    return Preprocessor(o).AugmentForTraining(FlatImage(size, size, color), &rng).pixels;
+  };
+  const std::vector<uint8_t> orange = {200, 120, 40}, gray = {150, 150, 150};
+  EXPECT_EQ(augmented(orange, 40, 1), FlatImage(16, 16, orange).pixels);  // off
+  o.color = true;
+  EXPECT_EQ(augmented(orange, 16, 1), FlatImage(16, 16, orange).pixels);  // the image is not cropped
+  std::set<std::vector<uint8_t>> seen;
+  for (uint64_t sample = 0; sample < 200; ++sample) {
+    const std::vector<uint8_t> p = augmented(orange, 40, sample);
+    const std::vector<uint8_t> pixel(p.begin(), p.begin() + 3);
+    seen.insert(pixel);
+    // Rotation by up to 25 degrees keeps the mean of the channels, contrast moves it by up to a tenth around 127.5.
+    const double mean = (pixel[0] + pixel[1] + pixel[2]) / 3.0;
+    EXPECT_NEAR(mean, 120, 0.1 * 7.5 + 1);
+    EXPECT_GT(pixel[0], pixel[2]);  // orange stays on its side of the circle
+    const std::vector<uint8_t> g = augmented(gray, 40, sample);
+    EXPECT_TRUE(g[0] == g[1] && g[1] == g[2]);
+    EXPECT_NEAR(g[0], 150, 0.1 * 22.5 + 1);
+  }
+  EXPECT_GT(seen.size(), 150U);
+  o.random_crop = false;
+  EXPECT_EQ(augmented(orange, 40, 1), FlatImage(16, 16, orange).pixels);
+}
+
 TEST(Preprocess, FlipMirrorsHalfOfTheImages) {
   PreprocessOptions options;
   options.width = options.height = 8;

@@ -33,6 +33,7 @@ struct DataSets {
 DataSets LoadDataSets(const spec::Spec& spec, report::RunReport& report) {
   DataSets d;
   d.preprocess = PreprocessFromSpec(spec);
+  const data::Preprocessor check(d.preprocess);  // complains about the settings before images are read
   const data::ImageFolder train = data::ScanImageFolder(spec.RequireFolder("dataset.train_dataset_path"));
   const data::ImageFolder val = data::ScanImageFolder(spec.RequireFolder("dataset.val_dataset_path"));
   data::RequireSameClasses(train, val);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -120,15 +121,22 @@ void FreezeLayers(const spec::Spec& spec, train::GraphModule& module) {
   }
   const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
   if (blocks.empty()) return;
+  const std::string backbone = spec.GetString("model.backbone");
   int64_t frozen = 0;
+  std::set<int64_t> known;
   for (const train::Parameter& p : module.parameters()) {
-    const int64_t block = zoo::BlockOfLayer(spec.GetString("model.backbone"), p.layer);
+    const int64_t block = zoo::BlockOfLayer(backbone, p.layer);
+    if (block >= 0) known.insert(block);
     if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
     module.SetTrainable(p.name, false);
     ++frozen;
   }
-  OCTET_REQUIRE(frozen > 0, "model.freeze_blocks ({}) names no block of {}", spec.Where("model.freeze_blocks"),
-                spec.GetString("model.backbone"));
+  for (const int64_t block : blocks) {
+    OCTET_REQUIRE(known.count(block) != 0, "model.freeze_blocks ({}): {} is no block of {}; {}",
+                  spec.Where("model.freeze_blocks"), block, backbone,
+                  known.empty() ? "octet knows no blocks of this network: leave the key out"
+                                : fmt::format("its blocks are {} to {}", *known.begin(), *known.rbegin()));
+  }
   LogInfo("freeze_blocks: {} tensors are not trained", frozen);
 }
 

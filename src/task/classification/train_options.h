@@ -18,7 +18,7 @@ train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data:
 // train.bn_config: then all of its layers get them, as in TAO.
 void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph);
 
-// model.freeze_bn and model.freeze_blocks. Throws a user Error when the backbone has none of the blocks.
+// model.freeze_bn and model.freeze_blocks. Throws a user Error that names a block which the backbone does not have.
 void FreezeLayers(const spec::Spec& spec, train::GraphModule& module);
 
 // AVX512-BF16 or AMX. OCTET_FORCE_BF16=1 in the environment says yes on any CPU (LibTorch then emulates it, slowly).

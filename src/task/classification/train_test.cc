@@ -176,8 +176,8 @@ TEST_F(TrainCommand, FrozenLayersStay) {
     EXPECT_EQ(Weights(before, name), Weights(after, name)) << name;
   for (const char* name : {"conv_pw_1.weight", "conv_dw_3.weight", "predictions_dense.weight"})
     EXPECT_NE(Weights(before, name), Weights(after, name)) << name;
-  EXPECT_THAT(MessageOf([&] { Train(Spec("frozen", {"model.freeze_blocks=[17]"})); }),
-              HasSubstr("names no block of mobilenet_v1"));
+  EXPECT_THAT(MessageOf([&] { Train(Spec("frozen", {"model.freeze_blocks=[0,17]"})); }),
+              HasSubstr("17 is no block of mobilenet_v1; its blocks are 0 to 13"));
 }
 
 // How near its gradients are to those of FP32: trainer_options_test.
@@ -268,7 +268,7 @@ TEST_P(Gray, TrainsAndEvaluates) {
   const ir::Graph graph = Model(name, 1).graph;
   EXPECT_EQ(graph.value(graph.Find("conv1.weight")).constant.shape(), (Shape{8, 1, 3, 3}));
   EXPECT_EQ(Metrics(name + "/evaluate")["top_1_accuracy"], Metrics(name + "/train")["val_accuracy"]);
-  if (deep) {  // color of 16 bits is refused
+  if (deep) {  // color of 16 bits is refused before any image is read
     EXPECT_THAT(MessageOf([&] { Train(spec.With({"model.input_channels=3"})); }), HasSubstr("16 is for gray images"));
   }
 }
