@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "base/strings.h"
 #include "data/test_folder.h"
 
