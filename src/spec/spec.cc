@@ -1,5 +1,6 @@
 #include "spec/spec.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -106,6 +107,19 @@ std::vector<std::string> Spec::IgnoredKeys() const {
     if (key.use != Use::kIgnored) continue;
     const Entry& entry = Find(key.path);
     if (entry.where != "default" && entry.value != entry.default_value) out.push_back(key.path);
+  }
+  return out;
+}
+
+std::vector<std::string> Spec::ChangesSince(const Spec& earlier, const std::vector<std::string>& sections) const {
+  std::vector<std::string> out;
+  const auto text = [](const Entry& entry) { return entry.missing ? "nothing" : ToYamlText(entry.value); };
+  for (const Key& key : table_->keys) {
+    const std::string section = key.path.substr(0, key.path.find('.'));
+    if (key.use == Use::kIgnored || std::find(sections.begin(), sections.end(), section) == sections.end()) continue;
+    const std::string before = text(earlier.Find(key.path));
+    const std::string now = text(Find(key.path));
+    if (before != now) out.push_back(fmt::format("{}: {} -> {}", key.path, before, now));
   }
   return out;
 }

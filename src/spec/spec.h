@@ -38,6 +38,10 @@ class Spec {
   // Keys that were set and that octet does not use.
   std::vector<std::string> IgnoredKeys() const;
 
+  // "train.num_epochs: 3 -> 5" for every used key of `sections` ("train") whose value is another one than in `earlier`,
+  // a spec of the same task.
+  std::vector<std::string> ChangesSince(const Spec& earlier, const std::vector<std::string>& sections) const;
+
   // The resolved spec, all keys in table order; loading it again gives the same values.
   std::string ToYaml() const;
   // A copy with more overrides on top.

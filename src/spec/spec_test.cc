@@ -136,6 +136,16 @@ TEST(Spec, OverridesWinAndLastOneWins) {
   EXPECT_EQ(spec.GetInt("train.num_epochs"), 9);
 }
 
+TEST(Spec, ChangesSinceNamesUsedKeysOfTheSections) {
+  const Spec before = Parse("train: {num_epochs: 3, wandb: {name: a}}\nprune: {threshold: 0.2}");
+  EXPECT_THAT(before.ChangesSince(before, {"train", "prune"}), testing::IsEmpty());
+  const Spec now = before.With({"train.num_epochs=5", "train.wandb.name=b", "prune.threshold=0.3",
+                                "dataset.train_dataset_path=/d", "model.freeze_blocks=[1]"});
+  EXPECT_THAT(now.ChangesSince(before, {"train", "model", "dataset"}),
+              ElementsAre("dataset.train_dataset_path: nothing -> /d", "model.freeze_blocks: [] -> [1]",
+                          "train.num_epochs: 3 -> 5"));
+}
+
 TEST(Spec, UnknownKeysNameTheNearest) {
   EXPECT_EQ(ParseError("train:\n  num_epoch: 3\n"),
             "spec.yaml:2: unknown key 'train.num_epoch'; did you mean 'train.num_epochs'?");

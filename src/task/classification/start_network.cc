@@ -126,6 +126,7 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
                   resume);
     start.graph = std::move(model.graph);
     start.state = std::move(model.state);
+    start.spec = model.info["spec"];
     start.resumed = true;
     start.description = "resumed from " + resume;
     start.qat = passes::HasQdq(start.graph);

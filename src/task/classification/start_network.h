@@ -14,6 +14,7 @@ struct StartingPoint {
   ir::Graph graph;                      // float or with Q/DQ
   std::map<std::string, Tensor> state;  // to restore, when `resumed`
   bool resumed = false;
+  std::string spec;         // of the run that is resumed, as YAML; "" when the file has none
   bool qat = false;         // the graph is quantized (now)
   bool calibrate = false;   // Q/DQ is new: its ranges need calibration
   std::string description;  // for the log

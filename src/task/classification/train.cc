@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/strings.h"
 #include "passes/insert_qdq.h"
 #include "passes/strip_qdq.h"
 #include "quant/quantize.h"
@@ -96,6 +97,30 @@ void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingP
   }
 }
 
+// A run that goes on with other settings than it began with ends elsewhere than a whole one: allowed, but said.
+void WarnOfChanges(const spec::Spec& spec, const std::string& earlier) {
+  if (earlier.empty()) return;
+  std::vector<std::string> changes;
+  try {
+    changes = spec.ChangesSince(spec::ParseSpec("classification", earlier, "the checkpoint's spec"),
+                                {"dataset", "model", "train", "quant"});
+  } catch (const Error& e) {
+    LogWarning("the settings of the resumed run cannot be compared with the spec's: {}", e.what());
+    return;
+  }
+  // Where and how, not what: results do not depend on these.
+  const auto harmless = [](const std::string& change) {
+    for (const char* key :
+         {"train.checkpoint", "train.resume", "train.validation_interval", "train.n_workers", "train.threads",
+          "train.results_dir", "dataset.train_dataset_path", "dataset.val_dataset_path", "quant.calibration"}) {
+      if (StartsWith(change, key)) return true;
+    }
+    return false;
+  };
+  changes.erase(std::remove_if(changes.begin(), changes.end(), harmless), changes.end());
+  if (!changes.empty()) LogWarning("resumed with other settings than it began with: {}", Join(changes, "; "));
+}
+
 class Run {
  public:
   Run(const spec::Spec& spec, report::RunReport& report)
@@ -116,6 +141,7 @@ class Run {
         std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
                                          TrainerOptionsFromSpec(spec, *loader_, qat_));
     if (start.resumed) {
+      WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});
       const auto best = start.state.find(kBestAccuracy);
       if (best != start.state.end()) best_ = best->second.ToVector<double>().at(0);

@@ -121,7 +121,9 @@ TEST_F(TrainCommand, AResumedRunIsTheWholeOne) {
   MakeDirectories(Path("cut/train"));
   for (const char* file : {"mobilenet_v1_001.octet", "training.csv", "best.octet"})
     fs::copy(Path("whole/train/") + file, Path("cut/train/") + file);
-  EXPECT_THAT(LogOf([&] { Train(Spec("cut", options)); }), HasSubstr("resumed from"));
+  const std::string log = LogOf([&] { Train(Spec("cut", options)); });
+  EXPECT_THAT(log, HasSubstr("resumed from"));
+  EXPECT_THAT(log, testing::Not(HasSubstr("other settings")));
   const ir::Model whole = Model("whole", 3), cut = Model("cut", 3), first = Model("whole", 1), second = Model("whole");
   EXPECT_EQ(whole.graph, cut.graph);
   EXPECT_EQ(whole.state, cut.state);
@@ -135,6 +137,12 @@ TEST_F(TrainCommand, AResumedRunIsTheWholeOne) {
   EXPECT_NE(raw(first), raw(second));
   EXPECT_EQ(raw(second), raw(whole));
   EXPECT_NE(Weights(second.graph, "conv1.weight"), Weights(whole.graph, "conv1.weight"));
+  // Going on differently is said.
+  std::vector<std::string> other = options;
+  other.insert(other.end(), {"train.num_epochs=4", "quant.freeze_bn_epoch=0", "train.threads=2"});
+  EXPECT_THAT(LogOf([&] { Train(Spec("cut", other)); }),
+              HasSubstr("resumed with other settings than it began with: train.num_epochs: 3 -> 4; "
+                        "quant.freeze_bn_epoch: 2 -> 0\n"));
 }
 
 TEST_F(TrainCommand, TheAverageIsWhatIsValidatedAndSaved) {
