@@ -1,5 +1,6 @@
 // The executor against the reference kernels, operator by operator, and its gradients against finite differences.
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include "train/graph_module.h"
 #include "train/test_graphs.h"
@@ -23,6 +24,13 @@ std::string Text(const Case& c) {
   return std::string("graph \"g\" {\n  input %x: ") + c.input + "\n" + c.body + "\n  output %y\n}\n";
 }
 
+// The CPU, a stand-in for what is not the CPU (other_device_test.cc), and a GPU where there is one.
+std::vector<std::string> TestDevices() {
+  std::vector<std::string> devices = {"cpu", "privateuseone"};
+  if (torch::cuda::is_available()) devices.push_back("cuda");
+  return devices;
+}
+
 class Executor : public testing::TestWithParam<Case> {};
 
 TEST_P(Executor, AgreesWithReference) {
@@ -30,11 +38,13 @@ TEST_P(Executor, AgreesWithReference) {
   const ir::Graph graph = MakeGraph(Text(c));
   const Tensor x = RandomTensor(graph.value(graph.Find("x")).type.shape, 77, -2.0f, 2.0f);
   const std::vector<Tensor> expected = ir::RunReference(graph, {{"x", x}});
-  GraphModule module(graph);
-  const std::vector<Tensor> got = module.Evaluate({{"x", x}});
-  ASSERT_EQ(got.size(), 1u);
-  EXPECT_EQ(got[0].shape(), expected[0].shape());
-  EXPECT_LE(LargestDifference(got[0], expected[0]), c.tolerance);
+  for (const std::string& device : TestDevices()) {
+    GraphModule module(graph, device);
+    const std::vector<Tensor> got = module.Evaluate({{"x", x}});
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].shape(), expected[0].shape());
+    EXPECT_LE(LargestDifference(got[0], expected[0]), c.tolerance) << device;
+  }
 }
 
 const Case kCases[] = {

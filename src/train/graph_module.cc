@@ -1,6 +1,5 @@
 #include "train/graph_module.h"
 
-#include <malloc.h>
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "ir/op_def.h"
 #include "quant/observer.h"
 #include "quant/quantize.h"
+#include "train/device.h"
 #include "train/kernels/normalize.h"
 #include "train/kernels/op_call.h"
 #include "train/step_plan.h"
@@ -24,38 +24,11 @@ using ir::kNoValue;
 using ir::NodeId;
 using ir::ValueId;
 
-// Activations of a step are as large as in the step before: keep the pages instead of returning them to the kernel,
-// which would have to clear them again (a third of an elementwise operation's time).
-void KeepFreedMemory() {
-#ifdef __GLIBC__
-  static const bool done = [] {
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    mallopt(M_TRIM_THRESHOLD, -1);
-    mallopt(M_ARENA_MAX, 4);
-    return true;
-  }();
-  (void)done;
-#endif
-}
-
 uint64_t Mix(uint64_t x) {  // splitmix64
   x += 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
   return x ^ (x >> 31);
-}
-
-at::Device ParseDevice(const std::string& device) {
-  try {
-    const at::Device parsed(device);
-    OCTET_REQUIRE(parsed.is_cpu() || parsed.is_cuda(), "device '{}': expected cpu or cuda", device);
-    OCTET_REQUIRE(
-        !parsed.is_cuda() || torch::cuda::is_available(),
-        "device '{}': this LibTorch sees no CUDA device; use device: cpu, or build octet with a CUDA LibTorch", device);
-    return parsed;
-  } catch (const c10::Error&) {
-    OCTET_FAIL("device '{}' is not a device; expected cpu, cuda or cuda:<number>", device);
-  }
 }
 
 std::string Scope(const ir::Node& node, size_t input, const ir::Value& weight) {
@@ -86,10 +59,12 @@ struct GraphModule::Impl {
   std::vector<at::Tensor> constants;                // by ValueId; undefined where the value is no constant
   std::set<ValueId> written_back;                   // constants that training changes
   std::map<NodeId, quant::MovingAverage> averages;  // by QuantizeLinear node
+  std::map<NodeId, DeviceAverage> device_averages;  // elsewhere than on the CPU they take over at the first batch
   std::vector<OpKernel> kernels;                    // by NodeId
   StepPlan fused;                                   // for speed
   StepPlan plain;                                   // one step a node: for hooks and for reading codes
 
+  quant::MovingAverage Average(NodeId id) const;
   void LoadConstants();
   void FindParameters();
   void FindObservers();
@@ -200,24 +175,33 @@ float GraphModule::Impl::ScaleForRange(NodeId id, float amax) {
   return scale.item<float>();
 }
 
+quant::MovingAverage GraphModule::Impl::Average(NodeId id) const {
+  const auto it = device_averages.find(id);
+  return it == device_averages.end() ? averages.at(id) : it->second.Read();
+}
+
 at::Tensor GraphModule::Impl::UpdatedScale(NodeId id, const ir::Node& node, const at::Tensor& x) {
   at::Tensor& scale = constants[node.input(1)];
   if (node.attr_string("observer", "") == "max_abs") {
     const at::NoGradGuard no_grad;
     // A channel of zeros has no range of its own: quant::ScaleOfAmax.
-    at::Tensor amax =
-        scale.numel() == 1 ? at::full({1}, AmaxOfTensor(x), x.options()) : AmaxOfChannels(x, node.attr_int("axis", 1));
+    at::Tensor amax = scale.numel() == 1 ? RangeOfTensor(x) : AmaxOfChannels(x, node.attr_int("axis", 1));
     amax = at::where(amax < quant::kMinAmax, at::ones_like(amax), amax);
     scale.copy_(at::div(amax, at::full({}, quant::kMaxCode, amax.options())).reshape(scale.sizes()));
-  } else if (Observes(node)) {
+  } else if (Observes(node) && device.is_cpu()) {
     ScaleForRange(id, AmaxOfTensor(x));
+  } else if (Observes(node)) {
+    const at::NoGradGuard no_grad;
+    DeviceAverage& average = device_averages.try_emplace(id, averages.at(id), device).first->second;
+    average.Add(RangeOfTensor(x));
+    scale.copy_(average.Scale().reshape(scale.sizes()));
   }
   return scale;
 }
 
 at::Tensor GraphModule::Impl::FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x) {
   const at::Tensor scale = UpdatedScale(id, node, x);
-  if (scale.numel() == 1) return FakeQuantizeTensor(x, scale.item<float>(), RangeOf(node));
+  if (scale.numel() == 1) return FakeQuantizeTensor(x, scale, RangeOf(node));
   const bool own_range = node.attr_string("observer", "") == "max_abs";
   return FakeQuantizeChannels(x, scale, node.attr_int("axis", 1), RangeOf(node), own_range);
 }
@@ -322,10 +306,9 @@ std::vector<at::Tensor> GraphModule::Impl::Feeds(const std::map<std::string, Ten
 }
 
 GraphModule::GraphModule(const ir::Graph& graph, const std::string& device) : impl_(new Impl) {
-  KeepFreedMemory();
   impl_->graph = graph;
   impl_->device_name = device;
-  impl_->device = ParseDevice(device);
+  impl_->device = OpenDevice(device);
   impl_->LoadConstants();
   impl_->FindParameters();
   impl_->FindObservers();
@@ -459,8 +442,9 @@ ir::Graph GraphModule::WriteBack() const {
 
 std::map<std::string, Tensor> GraphModule::State() const {
   std::map<std::string, Tensor> state;
-  for (const auto& [node, average] : impl_->averages) {
-    const std::string key = "observer/" + impl_->graph.value(impl_->graph.node(node).input(1)).name;
+  for (const auto& entry : impl_->averages) {
+    const quant::MovingAverage average = impl_->Average(entry.first);
+    const std::string key = "observer/" + impl_->graph.value(impl_->graph.node(entry.first).input(1)).name;
     state[key + "/mean"] = Tensor::Scalar<double>(average.raw());
     state[key + "/count"] = Tensor::Scalar<int64_t>(average.steps());
   }
@@ -468,6 +452,8 @@ std::map<std::string, Tensor> GraphModule::State() const {
 }
 
 void GraphModule::LoadState(const std::map<std::string, Tensor>& state) {
+  for (auto& [node, average] : impl_->averages) average = impl_->Average(node);
+  impl_->device_averages.clear();
   for (auto& [node, average] : impl_->averages) {
     const std::string key = "observer/" + impl_->graph.value(impl_->graph.node(node).input(1)).name;
     const auto mean = state.find(key + "/mean");

@@ -92,7 +92,7 @@ tensorrt::CalibrationCache CalibrateImages(const spec::Spec& spec, const ir::Gra
   CalibrationOptions calibration;
   calibration.method = quant::CalibrationMethodFromName(spec.GetString("quant.calibration"));
   calibration.percentile = spec.GetFloat("quant.percentile");
-  calibration.device = spec.GetString("device");
+  calibration.device = DeviceFromSpec(spec);
   const std::map<std::string, float> amax = Calibrate(
       graph,
       [&](Tensor& out) {

@@ -103,7 +103,7 @@ double MedianLatencyMs(Predictor& predictor, const data::PreprocessOptions& p) {
 void Evaluate(const spec::Spec& spec) {
   WithReport(spec, "evaluate", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "evaluate");
-    const auto predictor = LoadPredictor(path, spec.GetString("device"), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
     RequireInputSize(predictor->graph(), preprocess, path);
     const data::ImageFolder folder = data::ScanImageFolder(spec.RequireFolder("evaluate.dataset_path"));
@@ -145,7 +145,7 @@ void Evaluate(const spec::Spec& spec) {
 void Infer(const spec::Spec& spec) {
   WithReport(spec, "inference", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "inference");
-    const auto predictor = LoadPredictor(path, spec.GetString("device"), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
     RequireInputSize(predictor->graph(), preprocess, path);
     const std::vector<std::string> classes = ClassNames(spec, "inference", *predictor, path);

@@ -62,6 +62,23 @@ int ComputeThreads(const spec::Spec& spec) {
   return wanted <= 0 ? HardwareThreads() : static_cast<int>(std::min<int64_t>(wanted, HardwareThreads()));
 }
 
+std::string DeviceFromSpec(const spec::Spec& spec) {
+  const std::string device = spec.GetString("device");
+  const std::vector<int64_t> ids = spec.GetInts("gpu_ids");
+  return device == "cpu" || ids.empty() ? device : fmt::format("{}:{}", device, ids[0]);
+}
+
+// TAO's specs list GPUs; say so when they are not used.
+static void WarnOfUnusedGpus(const spec::Spec& spec) {
+  const std::vector<int64_t> ids = spec.GetInts("gpu_ids");
+  if (spec.GetString("device") != "cpu") {
+    if (ids.size() > 1)
+      LogWarning("{}: gpu_ids lists {} GPUs; octet uses one, {}", spec.Where("gpu_ids"), ids.size(), ids[0]);
+  } else if (ids != std::vector<int64_t>{0}) {
+    LogWarning("{}: gpu_ids has no effect with device: cpu", spec.Where("gpu_ids"));
+  }
+}
+
 void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& p, const std::string& where) {
   const Shape& shape = graph.value(graph.inputs().at(0)).type.shape;
   OCTET_REQUIRE(shape.size() == 4 && shape[1] == p.channels && shape[2] == p.height && shape[3] == p.width,
@@ -147,6 +164,7 @@ void WithReport(const spec::Spec& spec, const std::string& command,
                 const std::function<void(report::RunReport& report)>& body) {
   report::RunReport report(ResultsFolder(spec, command), "classification", command, spec.ToYaml());
   try {
+    WarnOfUnusedGpus(spec);
     body(report);
   } catch (const std::exception& e) {
     report.Failure(e.what());

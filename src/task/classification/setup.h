@@ -29,6 +29,9 @@ std::string ResultsFolder(const spec::Spec& spec, const std::string& command);
 int DataWorkers(const spec::Spec& spec, const std::string& key);
 int ComputeThreads(const spec::Spec& spec);
 
+// For train::GraphModule: "cpu", or "cuda:<first of gpu_ids>".
+std::string DeviceFromSpec(const spec::Spec& spec);
+
 // The network's input must be what the spec's preprocessing makes. Throws a user Error that names both sizes.
 void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& preprocess, const std::string& where);
 

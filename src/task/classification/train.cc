@@ -81,7 +81,7 @@ void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingP
   CalibrationOptions calibration;
   calibration.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
   calibration.percentile = spec.GetFloat("quant.percentile");
-  calibration.device = spec.GetString("device");
+  calibration.device = DeviceFromSpec(spec);
   for (const auto& [name, scale] : passes::CollectScales(start.graph)) calibration.tensors.insert(name);
   const std::map<std::string, float> amax = Calibrate(passes::StripQdq(start.graph), source, calibration);
   progress.Finish();
@@ -135,7 +135,7 @@ class Run {
     ReportQuantizers(start.graph);
     loader_ = std::make_unique<data::DataLoader>(data_.train, data_.preprocess,
                                                  TrainLoaderOptions(spec, data_.train->size()));
-    module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
+    module_ = std::make_unique<train::GraphModule>(start.graph, DeviceFromSpec(spec));
     FreezeLayers(spec, *module_);
     trainer_ =
         std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
@@ -211,7 +211,7 @@ class Run {
     options.workers = DataWorkers(spec_, "train.n_workers");
     data::DataLoader loader(data_.val, data_.preprocess, options);
     const auto predictor =
-        MakePredictor(trainer_->CurrentGraph(), {}, spec_.GetString("device"), ComputeThreads(spec_));
+        MakePredictor(trainer_->CurrentGraph(), {}, DeviceFromSpec(spec_), ComputeThreads(spec_));
     return Evaluate(*predictor, loader, spec_.GetInt("dataset.num_classes"), 1, /*show_progress=*/false);
   }
 

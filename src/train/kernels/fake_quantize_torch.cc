@@ -34,11 +34,11 @@ at::Tensor ScaleView(const at::Tensor& scale, int64_t rank, int64_t axis) {
 }
 
 struct TensorFunction : Function<TensorFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double scale, double low, double high,
-                            bool keep) {
-    const auto s = static_cast<float>(scale), lo = static_cast<float>(low), hi = static_cast<float>(high);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& scale, double low,
+                            double high, bool keep) {
     at::Tensor y, inside;
     if (IsFlat(x)) {
+      const auto s = scale.item<float>(), lo = static_cast<float>(low), hi = static_cast<float>(high);
       y = at::empty_like(x);
       if (keep) inside = at::empty_like(x, x.options().dtype(at::kByte));
       const auto* from = x.data_ptr<float>();
@@ -48,7 +48,7 @@ struct TensorFunction : Function<TensorFunction> {
         FakeQuantizeRange(from + begin, end - begin, s, lo, hi, to + begin, mask ? mask + begin : nullptr);
       });
     } else {
-      const at::Tensor divisor = at::full({}, s, x.options());
+      const at::Tensor divisor = scale.reshape({});
       const at::Tensor q = (x / divisor).round_();
       if (keep) inside = ((q >= low).logical_and_(q <= high)).to(at::kByte);
       y = q.clamp(low, high).mul_(divisor);
@@ -121,10 +121,9 @@ struct CodesFunction : Function<CodesFunction> {
 
 }  // namespace
 
-at::Tensor FakeQuantizeTensor(const at::Tensor& x, float scale, CodeRange range) {
+at::Tensor FakeQuantizeTensor(const at::Tensor& x, const at::Tensor& scale, CodeRange range) {
   const bool keep = at::GradMode::is_enabled() && x.requires_grad();
-  return TensorFunction::apply(x, static_cast<double>(scale), static_cast<double>(range.low),
-                               static_cast<double>(range.high), keep);
+  return TensorFunction::apply(x, scale, static_cast<double>(range.low), static_cast<double>(range.high), keep);
 }
 
 at::Tensor FakeQuantizeChannels(const at::Tensor& x, const at::Tensor& scale, int64_t axis, CodeRange range,
@@ -149,6 +148,12 @@ float AmaxOfTensor(const at::Tensor& x) {
       0, x.numel(), kGrain, 0.0f,
       [&](int64_t begin, int64_t end, float best) { return std::max(best, AmaxOf(data + begin, end - begin)); },
       [](float a, float b) { return std::max(a, b); });
+}
+
+at::Tensor RangeOfTensor(const at::Tensor& x) {
+  const at::NoGradGuard no_grad;
+  if (IsFlat(x) || x.numel() == 0) return at::full({}, AmaxOfTensor(x), x.options());
+  return x.detach().abs().amax();
 }
 
 at::Tensor AmaxOfChannels(const at::Tensor& x, int64_t axis) {

@@ -55,6 +55,9 @@ at::Tensor IntegerConv(const at::Tensor& x, const at::Tensor& w, const Window& w
   const auto conv = [&](const at::Tensor& a, const at::Tensor& b) {
     return at::convolution(a, b, {}, window.strides, window.begin, window.dilations, false, {0, 0}, group);
   };
+  // Elsewhere than on the CPU an algorithm may transform its operands (Winograd, FFT): its error in double is far below
+  // one half.
+  if (!x.device().is_cpu()) return conv(x.to(at::kDouble), w.to(at::kDouble)).round_().to(at::kFloat);
   if (bound < kExactBelow) return conv(x, w);
   if (group != 1) return conv(x.to(at::kDouble), w.to(at::kDouble)).to(at::kFloat);
   const int64_t parts = static_cast<int64_t>(bound / kExactBelow) + 1;

@@ -204,7 +204,7 @@ Tensors Gather(OpCall& call) {
 
 Tensors ShapeOf(OpCall& call) {
   const at::Tensor& x = call.input(0);
-  return {at::tensor(x.sizes(), at::kLong)};
+  return {at::tensor(x.sizes(), at::kLong).to(x.device())};
 }
 
 Tensors DepthToSpace(OpCall& call) {
