@@ -1,6 +1,5 @@
 // The executor against the reference kernels, operator by operator, and its gradients against finite differences.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include "train/graph_module.h"
 #include "train/test_graphs.h"
@@ -22,13 +21,6 @@ void PrintTo(const Case& c, std::ostream* out) {
 
 std::string Text(const Case& c) {
   return std::string("graph \"g\" {\n  input %x: ") + c.input + "\n" + c.body + "\n  output %y\n}\n";
-}
-
-// The CPU, a stand-in for what is not the CPU (other_device_test.cc), and a GPU where there is one.
-std::vector<std::string> TestDevices() {
-  std::vector<std::string> devices = {"cpu", "privateuseone"};
-  if (torch::cuda::is_available()) devices.push_back("cuda");
-  return devices;
 }
 
 class Executor : public testing::TestWithParam<Case> {};

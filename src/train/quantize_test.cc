@@ -48,14 +48,16 @@ TEST(FakeQuantize, PairAndSingleNodesAgree) {
   %y: f32[2,5,9,7] = DequantizeLinear(%x.q, %x.scale, %x.zero_point) "dq"
   output %y
 })");
-  GraphModule module(graph);
   const Tensor x = RandomTensor({2, 5, 9, 7}, 4, -1.2f, 1.2f);
-  const std::vector<Tensor> separate = module.Evaluate({{"x", x}}, {"x.q", "y"});
-  EXPECT_EQ(separate[0].dtype(), DType::kS8);
-  EXPECT_EQ(module.Evaluate({{"x", x}})[0], separate[1]);
-  EXPECT_EQ(ir::RunReference(graph, {{"x", x}})[0], separate[1]);
-  for (int64_t i = 0; i < x.size(); ++i) {
-    EXPECT_EQ(separate[0].data<int8_t>()[i], quant::QuantizeToS8(x.data<float>()[i], 0.007f));
+  for (const std::string& device : TestDevices()) {
+    GraphModule module(graph, device);
+    const std::vector<Tensor> separate = module.Evaluate({{"x", x}}, {"x.q", "y"});
+    EXPECT_EQ(separate[0].dtype(), DType::kS8);
+    EXPECT_EQ(module.Evaluate({{"x", x}})[0], separate[1]) << device;
+    EXPECT_EQ(ir::RunReference(graph, {{"x", x}})[0], separate[1]) << device;
+    for (int64_t i = 0; i < x.size(); ++i) {
+      EXPECT_EQ(separate[0].data<int8_t>()[i], quant::QuantizeToS8(x.data<float>()[i], 0.007f)) << device;
+    }
   }
 }
 
@@ -200,9 +202,11 @@ TEST_P(LoweredOps, EqualTheOracle) {
   if (ops::InstallOps(); ir::FindOp("QConv") == nullptr) GTEST_SKIP() << "no lowered operators yet";
   const ir::Graph graph =
       MakeGraph(std::string("graph \"g\" {\n input %x: s8[2,8,7,5]\n ") + GetParam().body + "\n output %y\n}");
-  GraphModule module(graph);
   const Tensor x = RandomCodes({2, 8, 7, 5}, 21);
-  EXPECT_EQ(module.Evaluate({{"x", x}})[0], ir::RunReference(graph, {{"x", x}})[0]);
+  for (const std::string& device : TestDevices()) {
+    GraphModule module(graph, device);
+    EXPECT_EQ(module.Evaluate({{"x", x}})[0], ir::RunReference(graph, {{"x", x}})[0]) << device;
+  }
 }
 
 const Lowered kLowered[] = {
@@ -261,8 +265,10 @@ TEST(LoweredConv, IsExactBeyondFloatPrecision) {
   ir::InferTypes(graph);
   Tensor codes(DType::kS8, {1, 1200, 2, 2});
   for (int64_t i = 0; i < codes.size(); ++i) codes.mutable_data<int8_t>()[i] = static_cast<int8_t>(127 - i % 2);
-  GraphModule module(graph);
-  EXPECT_EQ(module.Evaluate({{"x", codes}})[0], ir::RunReference(graph, {{"x", codes}})[0]);
+  for (const std::string& device : TestDevices()) {
+    GraphModule module(graph, device);
+    EXPECT_EQ(module.Evaluate({{"x", codes}})[0], ir::RunReference(graph, {{"x", codes}})[0]) << device;
+  }
 }
 
 }  // namespace

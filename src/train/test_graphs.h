@@ -45,6 +45,9 @@ inline ir::Graph MakeGraph(const std::string& text, uint64_t seed = 1) {
   return graph;
 }
 
+// The CPU, a stand-in for what is not the CPU, and a GPU where there is one: other_device_test.cc.
+std::vector<std::string> TestDevices();
+
 inline double LargestDifference(const Tensor& a, const Tensor& b) {
   OCTET_CHECK(a.shape() == b.shape(), "{} and {}", ToString(a.shape()), ToString(b.shape()));
   const std::vector<double> x = a.ToVector<double>(), y = b.ToVector<double>();

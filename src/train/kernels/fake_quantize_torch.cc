@@ -51,7 +51,7 @@ struct TensorFunction : Function<TensorFunction> {
       const at::Tensor divisor = scale.reshape({});
       const at::Tensor q = (x / divisor).round_();
       if (keep) inside = ((q >= low).logical_and_(q <= high)).to(at::kByte);
-      y = q.clamp(low, high).mul_(divisor);
+      y = q.clamp(low, high).add_(0.0).mul_(divisor);  // -0 becomes +0, as in an integer
     }
     context->save_for_backward({inside});
     return y;
@@ -92,7 +92,7 @@ at::Tensor ChannelsForward(const at::Tensor& x, const at::Tensor& scale, int64_t
     return y;
   }
   const at::Tensor view = ScaleView(scale, x.dim(), axis);
-  return (x / view).round_().clamp_(range.low, range.high).mul_(view);
+  return (x / view).round_().clamp_(range.low, range.high).add_(0.0).mul_(view);
 }
 
 struct IdentityFunction : Function<IdentityFunction> {
