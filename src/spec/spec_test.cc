@@ -290,7 +290,6 @@ TEST(Spec, KeysWithoutAMeaningHereAreAcceptedAndNamed) {
   const Spec spec = Parse(R"(
 encryption_key: tlt_encode
 num_gpus: 4
-gpu_ids: [0, 1, 2, 3]
 cuda_blocking: true
 mpi_args: {nccl_ib_hca: mlx5}
 data_format: channels_last
@@ -298,9 +297,9 @@ train:
   wandb: {enable: false, project: mine, tags: [a]}
   clearml: {task: mine}
 )");
-  EXPECT_THAT(spec.IgnoredKeys(), ElementsAre("encryption_key", "num_gpus", "gpu_ids", "cuda_blocking", "data_format",
-                                              "mpi_args.nccl_ib_hca", "train.wandb.enable", "train.wandb.project",
-                                              "train.wandb.tags", "train.clearml.task"));
+  EXPECT_THAT(spec.IgnoredKeys(),
+              ElementsAre("encryption_key", "num_gpus", "cuda_blocking", "data_format", "mpi_args.nccl_ib_hca",
+                          "train.wandb.enable", "train.wandb.project", "train.wandb.tags", "train.clearml.task"));
 }
 
 TEST(Spec, RangesAreThoseOfTheTraining) {
