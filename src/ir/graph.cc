@@ -255,6 +255,11 @@ void Graph::ReplaceOutput(size_t index, ValueId to) {
   outputs_.at(index) = to;
 }
 
+void Graph::RemoveOutput(size_t index) {
+  OCTET_CHECK(index < outputs_.size(), "output {} of {}", index, outputs_.size());
+  outputs_.erase(outputs_.begin() + static_cast<long>(index));
+}
+
 void Graph::RenameValue(ValueId id, const std::string& name) {
   const Value& v = value(id);
   if (v.name == name) return;

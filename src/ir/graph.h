@@ -107,6 +107,7 @@ class Graph {
   // Every consumer of `from`, except node `except`, reads `to`; graph outputs move as well when `outputs_too`.
   void ReplaceUses(ValueId from, ValueId to, NodeId except = kNoNode, bool outputs_too = true);
   void ReplaceOutput(size_t index, ValueId value);
+  void RemoveOutput(size_t index);
   void RenameValue(ValueId id, const std::string& name);  // throws when the name is taken by another
   void SwapNames(ValueId a, ValueId b);
   void RemoveNode(NodeId id);  // its outputs must be unused; they are removed too

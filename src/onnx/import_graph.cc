@@ -55,6 +55,7 @@ class Builder {
     }
     for (const RawValue& out : model.outputs) used_.insert(out.name);
     context_.opset = model.opset;
+    context_.for_training = options.for_training;
     context_.value = [this](const std::string& name) { return &graph_.value(Lookup(name)); };
     context_.add_constant = [this](const std::string& hint, Tensor tensor) {
       const std::string name = Fresh(hint);
@@ -190,7 +191,12 @@ class Builder {
 
   void Alias(const RawNode& node) {
     OCTET_REQUIRE(!node.inputs.empty() && !node.outputs.empty(), "{}: no input or no output", node.where());
-    value_of_[node.outputs[0]] = Lookup(node.inputs[0]);
+    const ValueId source = Lookup(node.inputs[0]);
+    if (options_.for_training && source != ir::kNoValue && graph_.value(source).is_constant()) {
+      AddResult(node.outputs[0], graph_.value(source).constant);
+    } else {
+      value_of_[node.outputs[0]] = source;
+    }
   }
 
   void AddResult(const std::string& name, Tensor tensor) {
@@ -214,10 +220,28 @@ class Builder {
       OCTET_REQUIRE(value.size() == 1, "{}: attribute 'value' has {} elements; expected one", node.where(),
                     value.size());
       AddResult(node.outputs.at(0), Filled(value, shape.constant.ToVector<int64_t>()));
+    } else if (node.op == "Range") {
+      AddRange(node);
     } else {
       return false;
     }
     return true;
+  }
+
+  // start, limit, delta: integers of shape arithmetic.
+  void AddRange(const RawNode& node) {
+    int64_t v[3] = {0, 0, 1};
+    for (size_t i = 0; i < 3; ++i) {
+      const ir::Value& value = graph_.value(Lookup(node.inputs.at(i)));
+      OCTET_REQUIRE(value.is_constant() && value.constant.size() == 1 &&
+                        (value.constant.dtype() == DType::kS64 || value.constant.dtype() == DType::kS32),
+                    "{}: its input '{}' is no integer constant", node.where(), value.name);
+      v[i] = value.constant.ToVector<int64_t>()[0];
+    }
+    OCTET_REQUIRE(v[2] != 0, "{}: a step of 0", node.where());
+    std::vector<int64_t> numbers;
+    for (int64_t x = v[0]; v[2] > 0 ? x < v[1] : x > v[1]; x += v[2]) numbers.push_back(x);
+    AddResult(node.outputs.at(0), Tensor::From<int64_t>({static_cast<int64_t>(numbers.size())}, numbers));
   }
 
   static Tensor Filled(const Tensor& value, const Shape& shape) {

@@ -78,6 +78,32 @@ ir::Graph ImportOnnxBytes(const std::string& bytes, const std::string& path, con
   }
 }
 
+std::vector<std::pair<std::string, ir::TensorType>> InputsOf(const std::string& path) {
+  std::vector<std::pair<std::string, ir::TensorType>> inputs;
+  for (const RawValue& in : DataInputs(ParseRawModel(ReadFile(path, "ONNX file"), path), {})) {
+    inputs.emplace_back(in.name, in.type);
+  }
+  return inputs;
+}
+
+std::map<std::string, std::string> ReadMetadata(const std::string& path) {
+  return ParseRawModel(ReadFile(path, "ONNX file"), path).metadata;
+}
+
+std::map<std::string, Tensor> ReadInitializers(const std::string& path) {
+  const RawModel model = ParseRawModel(ReadFile(path, "ONNX file"), path);
+  std::map<std::string, Tensor> found;
+  for (const auto& [name, tensor] : model.initializers) {
+    if (tensor.dtype() == DType::kF32 || tensor.dtype() == DType::kF64) found.emplace(name, tensor);
+  }
+  for (const RawNode& node : model.nodes) {  // in file order: a chain of Identity nodes resolves
+    if (node.op != "Identity" || node.inputs.size() != 1 || node.outputs.size() != 1) continue;
+    const auto source = found.find(node.inputs[0]);
+    if (source != found.end()) found.emplace(node.outputs[0], Tensor(source->second));
+  }
+  return found;
+}
+
 ir::Graph ImportOnnx(const std::string& path, const ImportOptions& options) {
   return ImportOnnxBytes(ReadFile(path, "ONNX file"), path, options);
 }

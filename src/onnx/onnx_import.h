@@ -10,6 +10,8 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ir/graph.h"
 
@@ -21,6 +23,10 @@ struct ImportOptions {
   std::map<std::string, Shape> input_shapes;
   // Inputs that become constants: switches and sizes that a file leaves open.
   std::map<std::string, Tensor> constant_inputs;
+  // The network will be trained: Dropout stays (training only), batch norms and dropouts exported in training mode are
+  // taken for what they are in inference, and a parameter that the exporter stored once for several layers (Identity of
+  // an initializer) becomes each layer's own.
+  bool for_training = false;
 };
 
 // Throws a user Error that starts with the path: missing or damaged file, unsupported operators (one error that lists
@@ -28,7 +34,17 @@ struct ImportOptions {
 // the batch, missing external data.
 ir::Graph ImportOnnx(const std::string& path, const ImportOptions& options = {});
 
-// The same for a file that is in memory; `path` is for messages and external data.
+// The inputs of a file that are not initializers: name, element type, shape as declared (-1 where open).
+std::vector<std::pair<std::string, ir::TensorType>> InputsOf(const std::string& path);
+
+// metadata_props.
+std::map<std::string, std::string> ReadMetadata(const std::string& path);
+
+// The floating-point initializers of a file by name, also under the names that Identity nodes give them. Reads files
+// that ImportOnnx would refuse.
+std::map<std::string, Tensor> ReadInitializers(const std::string& path);
+
+// As ImportOnnx, for a file that is in memory; `path` is for messages and external data.
 ir::Graph ImportOnnxBytes(const std::string& bytes, const std::string& path, const ImportOptions& options = {});
 
 }  // namespace octet::onnx

@@ -158,7 +158,7 @@ Nodes BatchNormalization(RawNode node, const FormContext& c) {
   const bool training = IntAttr(node, "training_mode", 0) != 0 || (c.opset < 7 && IntAttr(node, "is_test", 0) == 0);
   bool more = false;
   for (size_t i = 1; i < node.outputs.size(); ++i) more = more || c.used(node.outputs[i]);
-  OCTET_REQUIRE(!more && !(training && c.opset >= 14),
+  OCTET_REQUIRE(!more && !(training && c.opset >= 14 && !c.for_training),
                 "{}: it is in training mode; export the model for inference (model.eval() in PyTorch)", node.where());
   node.outputs.resize(1);
   for (const char* key : {"spatial", "is_test", "consumed_inputs", "training_mode"}) node.attrs.erase(key);
@@ -172,10 +172,16 @@ Nodes Dropout(RawNode node, const FormContext& c) {
     training = !flag.is_constant() || flag.constant.ToVector<int64_t>() != Ints{0};
   }
   const float ratio = FloatAttr(node, "ratio", 0.5f);
+  float rate = ratio;  // opset 12 on: an input
+  if (HasInput(node, 1) && ValueOf(node, 1, c).is_constant()) rate = ValueOf(node, 1, c).constant.ToVector<float>()[0];
   const bool mask = node.outputs.size() > 1 && c.used(node.outputs[1]);
-  OCTET_REQUIRE(!(training && ratio != 0) && !mask,
+  OCTET_REQUIRE(!(training && ratio != 0 && !c.for_training) && !mask,
                 "{}: it is in training mode or its mask is used; export the model for inference (model.eval())",
                 node.where());
+  if (c.for_training && rate > 0) {
+    const std::string name = c.add_constant(OutputHint(node, "ratio"), Tensor::Scalar<float>(rate));
+    return {Step(node, "Dropout", {node.inputs.at(0), name}, node.outputs.at(0))};
+  }
   return {Step(node, "Identity", {node.inputs.at(0)}, node.outputs.at(0))};
 }
 
@@ -514,8 +520,8 @@ const std::map<std::string, Nodes (*)(RawNode, const FormContext&)>& Rules() {
 }  // namespace
 
 bool IsReplacedOnImport(const std::string& op) {
-  static const char* const kReplaced[] = {"Constant", "ConstantOfShape", "Shape",   "Size",
-                                          "Identity", "Dropout",         "Upsample"};
+  static const char* const kReplaced[] = {"Constant", "ConstantOfShape", "Shape",    "Size",
+                                          "Identity", "Dropout",         "Upsample", "Range"};
   return std::any_of(std::begin(kReplaced), std::end(kReplaced), [&](const char* r) { return op == r; });
 }
 

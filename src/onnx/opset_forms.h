@@ -14,6 +14,7 @@ namespace octet::onnx {
 // What a rule may ask of the importer, which builds the graph node by node: types of all earlier values are known.
 struct FormContext {
   int64_t opset = 13;
+  bool for_training = false;  // ImportOptions::for_training
   // Type and data of a value; nullptr for "".
   std::function<const ir::Value*(const std::string& name)> value;
   // Adds a constant whose name starts with `hint` and returns its name.

@@ -82,7 +82,8 @@ std::vector<Key> Keys() {
       {"model.input_image_depth", kInt, "8", OneOf({"8", "16"}), "bits per channel; 16 for gray images only"},
       {"model.resize_interpolation_method", kString, "bilinear", OneOf({"bilinear", "bicubic"}), "resize of images"},
       {"model.retain_head", kBool, "false", Any(),
-       "the backbone's own classifier: with EfficientNets' dropout before the dense layer; no change for the others"},
+       "keep the classifier of train.checkpoint (another number of classes is an error); EfficientNet: with its "
+       "dropout"},
       {"model.use_batch_norm", kBool, "true", Any(),
        "batch normalization after convolutions; EfficientNet and MobileNetV3 always have it"},
       {"model.use_bias", kBool, "false", Any(), "bias in convolutions"},
@@ -96,10 +97,10 @@ std::vector<Key> Keys() {
        "training: dropout before the dense layer of a new network (TAO accepts the key and does not apply it)"},
       {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "leaky_relu", "swish", "hard_swish", "mish"}),
        "null: the backbone's own"},
-      {"model.byom_model", kString, "\"\"", Any(), "TAO's .tltb; octet takes an .onnx as train.checkpoint", kIgnored},
+      {"model.byom_model", kString, "\"\"", Any(), "backbone byom: the network, an .onnx file"},
 
       {"train.qat", kBool, "false", Any(), "train while feeling INT8 rounding"},
-      {"train.checkpoint", kString, "\"\"", Any(), "pretrained or pruned model to start from"},
+      {"train.checkpoint", kString, "\"\"", Any(), "model or weights to start from: .octet, .onnx, .safetensors"},
       {"train.resume_training_checkpoint_path", kString, "\"\"", Any(), "checkpoint to continue from"},
       {"train.resume", kBool, "false", Any(), "octet: continue from the last checkpoint in the results folder"},
       {"train.checkpoint_interval", kInt, "1", AtLeast(1), "epochs; at most num_epochs"},
@@ -196,7 +197,8 @@ std::vector<Key> Keys() {
       {"export.results_dir", kString, "null", Any(), "default: results_dir/export"},
 
       {"prune.checkpoint", kString, "???", Any(), "trained model (.octet)"},
-      {"prune.byom_model_path", kString, "null", Any(), "TAO's .tltb", kIgnored},
+      {"prune.byom_model_path", kString, "null", Any(),
+       "backbone byom: the .onnx to prune when there is no checkpoint"},
       {"prune.normalizer", kString, "max", OneOf({"max", "L2"}), "norms are divided by the layer's max or L2 norm"},
       {"prune.equalization_criterion", kString, "union",
        OneOf({"union", "intersection", "arithmetic_mean", "geometric_mean"}), "for layers that are added"},

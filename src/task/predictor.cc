@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "ir/model_file.h"
 #include "onnx/onnx_import.h"
+#include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
 #include "train/graph_module.h"
@@ -76,7 +77,7 @@ std::unique_ptr<Predictor> LoadPredictor(const std::string& path, const std::str
       const ir::Model model = ir::ReadModel(path);
       return MakePredictor(model.graph, model.info, device, threads);
     }
-    case FileKind::kOnnx: return MakePredictor(onnx::ImportOnnx(path), {}, device, threads);
+    case FileKind::kOnnx: return MakePredictor(passes::CompleteClassifier(onnx::ImportOnnx(path)), {}, device, threads);
     case FileKind::kPlan: return std::make_unique<EnginePredictor>(engine::Engine::Load(path), threads);
     default: break;
   }

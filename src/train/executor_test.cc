@@ -1,7 +1,9 @@
 // The executor against the reference kernels, operator by operator, and its gradients against finite differences.
 #include <gtest/gtest.h>
 
+#include "ops/install.h"
 #include "train/graph_module.h"
+#include "train/kernels/op_call.h"
 #include "train/test_graphs.h"
 
 namespace octet::train {
@@ -94,6 +96,13 @@ const Case kCases[] = {
      "%y: f32[4,3] = Gemm(%x, %w, %b) {alpha=0.5, beta=2.0} \"n\"",
      "f32[4,10]"},
     {"matmul", "const %w: f32[10,3] = blob\n %y: f32[4,3] = MatMul(%x, %w) \"n\"", "f32[4,10]"},
+    {"lrn", "%y: f32[2,6,7,5] = LRN(%x) {alpha=0.5, beta=0.6, bias=2.0, size=4} \"n\""},
+    {"layer_norm",
+     "const %w: f32[7,5] = blob\n const %b: f32[7,5] = blob\n"
+     "%y: f32[2,6,7,5] = LayerNormalization(%x, %w, %b) {axis=2} \"n\""},
+    {"arg_max", "%y: s64[2,7,5] = ArgMax(%x) {axis=1, keepdims=0} \"n\"", "f32[2,6,7,5]", 0},
+    {"reduce_prod", "%y: f32[2,6] = ReduceProd(%x) {axes=[2,3], keepdims=0} \"n\""},
+    {"reduce_l2", "%y: f32[2,6,1,1] = ReduceL2(%x) {axes=[2,3]} \"n\""},
     {"flatten", "%y: f32[2,210] = Flatten(%x) \"n\""},
     {"reshape", "const %s: s64[3] = [0,-1,5]\n %y: f32[2,42,5] = Reshape(%x, %s) \"n\""},
     {"transpose", "%y: f32[2,7,5,6] = Transpose(%x) {perm=[0,2,3,1]} \"n\""},
@@ -120,6 +129,15 @@ const Case kCases[] = {
 
 INSTANTIATE_TEST_SUITE_P(Ops, Executor, testing::ValuesIn(kCases),
                          [](const testing::TestParamInfo<Case>& info) { return std::string(info.param.name); });
+
+// An imported network may hold any of them. The importer evaluates those that make constants.
+TEST(Executor, EveryOperatorCanRun) {
+  ops::InstallOps();
+  for (const std::string& op : ir::OpNames()) {
+    if (op == "Constant" || op == "ConstantOfShape" || op == "Size") continue;
+    EXPECT_NE(FindKernel(op), nullptr) << op;
+  }
+}
 
 // d(sum(y * seed)) by central differences of the executor itself, in the given mode.
 void CheckGradients(const ir::Graph& graph, bool training, double tolerance) {

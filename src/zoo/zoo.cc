@@ -40,6 +40,7 @@ int64_t Stride32(Options /*options*/) {
 void AddEfficientNets(std::vector<Backbone>* list) {
   constexpr double kScales[][2] = {{1.0, 1.0}, {1.0, 1.1}, {1.1, 1.2}, {1.2, 1.4},
                                    {1.4, 1.8}, {1.6, 2.2}, {1.8, 2.6}, {2.0, 3.1}};
+  constexpr float kHeadDropout[] = {0.2f, 0.2f, 0.3f, 0.3f, 0.4f, 0.4f, 0.5f, 0.5f};
   for (const bool lite : {false, true}) {
     for (int i = 0; i < (lite ? 5 : 8); ++i) {
       constexpr float kDropout[] = {0.2f, 0.2f, 0.3f, 0.3f, 0.4f, 0.4f, 0.5f, 0.5f};
@@ -97,10 +98,11 @@ const Backbone* FindBackbone(const std::string& name) {
 
 const Backbone& RequireBackbone(const std::string& name) {
   if (const Backbone* found = FindBackbone(name)) return *found;
-  OCTET_REQUIRE(name != "byom",
-                "backbone 'byom' (bring your own model) has no builder: octet does not train imported networks yet; "
-                "evaluate, inference and build take an .onnx file. To train, choose one of {}",
-                Join(BackboneNames(), ", "));
+  OCTET_REQUIRE(
+      name != "byom",
+      "backbone 'byom' (bring your own model) is no network of octet's: it comes from model.byom_model; octet "
+      "builds {}",
+      Join(BackboneNames(), ", "));
   const std::string nearest = NearestName(name, BackboneNames());
   OCTET_FAIL("unknown backbone '{}'{}; octet builds {}", name,
              nearest.empty() ? std::string("") : fmt::format("; did you mean '{}'?", nearest),

@@ -324,7 +324,7 @@ TEST(Zoo, GoldenText) {
 TEST(Zoo, ErrorsSayWhatToDo) {
   EXPECT_THAT(ErrorOf(Options("resnet_51")), HasSubstr("unknown backbone 'resnet_51'; did you mean 'resnet_50'?"));
   EXPECT_THAT(ErrorOf(Options("efficientnet_b0")), HasSubstr("did you mean 'efficientnet-b0'?"));
-  EXPECT_THAT(ErrorOf(Options("byom")), HasSubstr("octet does not train imported networks yet"));
+  EXPECT_THAT(ErrorOf(Options("byom")), HasSubstr("it comes from model.byom_model"));
   EXPECT_THAT(ErrorOf(Options("googlenet", 31)),
               HasSubstr("input 31x31 is too small for googlenet: its total stride is 32, so it needs at least 32x32"));
   EXPECT_THAT(ErrorOf(Options("vgg_16", 15)), HasSubstr("at least 16x16"));

@@ -107,8 +107,8 @@ std::vector<Case> Cases() {
   for (const std::string& name : zoo::BackboneNames()) {
     const bool mobile = name.rfind("mobilenet", 0) == 0;
     for (const char* kind :
-         {"resnet_10", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet-b0",
-          "efficientnet-lite0", "vgg_16", "squeezenet", "googlenet", "darknet_19", "cspdarknet_19"}) {
+         {"resnet_10", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet-b0", "efficientnet-lite0",
+          "vgg_16", "squeezenet", "googlenet", "darknet_19", "cspdarknet_19"}) {
       if (name == kind) cases.push_back({name, mobile ? 0.35f : 1.0f, 0.8});
     }
   }

@@ -32,6 +32,23 @@ Types InferInstanceNormalization(const Node& node, const Inputs& inputs) {
   return {inputs[0]->type};
 }
 
+Types InferLayerNormalization(const Node& node, const Inputs& inputs) {
+  RequireRank(node, inputs, 0, 1);
+  RequireFloat(node, inputs, 0);
+  const Shape& x = inputs[0]->type.shape;
+  const auto axis = static_cast<size_t>(NormalAxis(node, node.attr_int("axis", -1), static_cast<int64_t>(x.size())));
+  OCTET_REQUIRE(node.outputs.size() == 1, "{}: {} outputs; mean and deviation are not supported", Label(node),
+                node.outputs.size());
+  for (size_t i = 1; i < 3; ++i) {
+    if (!Has(inputs, i)) continue;
+    const Shape& s = inputs[i]->type.shape;
+    const Shape normalized(x.begin() + static_cast<long>(axis), x.end());
+    OCTET_REQUIRE(s == normalized, "{}: {} {}: expected {}", Label(node), i == 1 ? "scale" : "bias",
+                  Describe(inputs[i]), octet::ToString(normalized));
+  }
+  return {inputs[0]->type};
+}
+
 Types InferLrn(const Node& node, const Inputs& inputs) {
   RequireRank(node, inputs, 0, 2);
   OCTET_REQUIRE(node.attr_int("size", 0) >= 1, "{}: attribute size is {}, expected at least 1", Label(node),
@@ -63,6 +80,16 @@ void InstallNorm() {
   in.infer = InferInstanceNormalization;
   in.reference = InstanceNormalizationReference;
   ir::RegisterOp(in);
+
+  OpDef layer;
+  layer.name = "LayerNormalization";
+  layer.min_inputs = 2;
+  layer.max_inputs = 3;
+  layer.roles = {InputRole::kData, InputRole::kParam, InputRole::kParam};
+  layer.attrs = {Int("axis", -1), Float("epsilon", 1e-5f), Int("stash_type", 1)};
+  layer.infer = InferLayerNormalization;
+  layer.reference = LayerNormalizationReference;
+  ir::RegisterOp(layer);
 
   OpDef lrn;
   lrn.name = "LRN";

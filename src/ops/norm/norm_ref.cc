@@ -106,6 +106,31 @@ Tensors InstanceNormalizationReference(const Node& node, const Tensors& in) {
   return {y};
 }
 
+Tensors LayerNormalizationReference(const Node& node, const Tensors& in) {
+  const Tensor& x = in[0];
+  const auto axis = static_cast<size_t>(NormalAxis(node, node.attr_int("axis", -1), x.rank()));
+  const int64_t inner = Product(x.shape(), axis, x.shape().size());
+  const double epsilon = node.attr_float("epsilon", 1e-5f);
+  const auto values = x.ToVector<double>(), scale = in[1].ToVector<double>();
+  const auto bias = Has(in, 2) ? in[2].ToVector<double>() : std::vector<double>(scale.size(), 0.0);
+  Tensor y(x.dtype(), x.shape());
+  DispatchFloat(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* to = y.mutable_data<T>();
+    for (int64_t begin = 0; begin < x.size(); begin += inner) {
+      double sum = 0, squares = 0;
+      for (int64_t i = 0; i < inner; ++i) sum += values[begin + i];
+      const double mean = sum / static_cast<double>(inner);
+      for (int64_t i = 0; i < inner; ++i) squares += (values[begin + i] - mean) * (values[begin + i] - mean);
+      const double deviation = std::sqrt(squares / static_cast<double>(inner) + epsilon);
+      for (int64_t i = 0; i < inner; ++i) {
+        to[begin + i] = static_cast<T>((values[begin + i] - mean) / deviation * scale[i] + bias[i]);
+      }
+    }
+  });
+  return {y};
+}
+
 // y = x / (bias + alpha/size * sum of squares over `size` channels around)^beta
 Tensors LrnReference(const Node& node, const Tensors& in) {
   const Planes p = PlanesOf(in[0]);

@@ -54,6 +54,21 @@ TEST(InstanceNormalization, HandComputed) {
   ExpectNear(y, F({1, 2, 1, 3}, {-r, 0, r, 1 - 1.5f * r, 1, 1 + 1.5f * r}));
 }
 
+// Rows of [2,3]: (1,2,3) has mean 2 and variance 2/3, (0,0,6) mean 2 and variance 8.
+TEST(LayerNormalization, HandComputed) {
+  const Tensor x = F({2, 3}, {1, 2, 3, 0, 0, 6});
+  const Tensor y = RunOne("LayerNormalization", {x, F({3}, {1, 2, 1}), F({3}, {0, 0, 1})}, {{"epsilon", 0.0f}});
+  const float a = static_cast<float>(1 / std::sqrt(2.0 / 3)), b = static_cast<float>(1 / std::sqrt(8.0));
+  ExpectNear(y, F({2, 3}, {-a, 0, a + 1, -2 * b, -4 * b, 4 * b + 1}));
+  const TensorType type{DType::kF32, {-1, 4, 8}}, good{DType::kF32, {8}}, bad{DType::kF32, {4}};
+  ExpectUserError(
+      [&] {
+        InferShapeOf(MakeNode("LayerNormalization"), {type, bad});
+      },
+      {"node 'n' (LayerNormalization)", "scale", "f32[4]", "expected [8]"});
+  EXPECT_EQ(InferShapeOf(MakeNode("LayerNormalization"), {type, good}), type.shape);
+}
+
 TEST(Lrn, OneChannelWindow) {
   const Tensor y = RunOne("LRN", {F({1, 3, 1, 1}, {1, 2, 3})},
                           {{"size", int64_t{3}}, {"alpha", 3.0f}, {"beta", 1.0f}, {"bias", 1.0f}});

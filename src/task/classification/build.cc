@@ -8,11 +8,13 @@
 #include "engine/plan.h"
 #include "ir/model_file.h"
 #include "onnx/onnx_import.h"
+#include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
 #include "quant/quantize.h"
 #include "task/calibrate.h"
 #include "task/classification/classification.h"
+#include "task/classification/own_network.h"
 #include "task/classification/setup.h"
 #include "task/predictor.h"
 #include "tensorrt/calibration_cache.h"
@@ -48,12 +50,12 @@ Source LoadSource(const spec::Spec& spec, const std::string& path) {
       break;
     }
     case FileKind::kOnnx:
-      source.graph = onnx::ImportOnnx(path);
-      source.info = DescribeData(ClassNames(spec), PreprocessFromSpec(spec));
+      source.graph = passes::CompleteClassifier(onnx::ImportOnnx(path));
+      source.info = DescribeData(ClassNames(spec), PreprocessFromSpec(WithInputOf(spec, path)));
       break;
     default: OCTET_FAIL("gen_trt_engine.onnx_file '{}' is neither an .onnx nor an .octet file", path);
   }
-  RequireInputSize(source.graph, PreprocessOf(source.info, spec), path);
+  RequireInputSize(source.graph, PreprocessOf(source.info, spec, path), path);
   return source;
 }
 
@@ -157,7 +159,7 @@ void Build(const spec::Spec& spec) {
         for (const std::string& warning : cache.warnings) LogWarning("{}", warning);
         how = "calibration cache " + cache_path;
       } else {
-        cache = CalibrateImages(spec, folded, PreprocessOf(source.info, spec));
+        cache = CalibrateImages(spec, folded, PreprocessOf(source.info, spec, path));
         const std::string written = cache_path.empty() ? report.folder() + "/calib.cache" : cache_path;
         tensorrt::WriteCalibrationCache(written, cache);
         how = "post-training calibration (" + spec.GetString("quant.calibration") + "), cache written to " + written;

@@ -104,7 +104,7 @@ void Evaluate(const spec::Spec& spec) {
   WithReport(spec, "evaluate", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "evaluate");
     const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
-    const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
+    const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec, path);
     RequireInputSize(predictor->graph(), preprocess, path);
     const data::ImageFolder folder = data::ScanImageFolder(spec.RequireFolder("evaluate.dataset_path"));
     const std::vector<std::string> trained = ClassNames(spec, "evaluate", *predictor, path);
@@ -146,7 +146,7 @@ void Infer(const spec::Spec& spec) {
   WithReport(spec, "inference", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "inference");
     const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
-    const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec);
+    const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec, path);
     RequireInputSize(predictor->graph(), preprocess, path);
     const std::vector<std::string> classes = ClassNames(spec, "inference", *predictor, path);
     if (classes.empty()) LogWarning("{} names no classes and inference.classmap is not set: labels are numbers", path);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "task/classification/own_network.h"
 
 namespace octet::task::classification {
 
@@ -127,10 +128,11 @@ std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& inf
   }
 }
 
-data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec) {
-  data::PreprocessOptions p = PreprocessFromSpec(spec);
+data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec,
+                                     const std::string& path) {
   const auto it = info.find("preprocess");
-  if (it == info.end()) return p;
+  if (it == info.end()) return PreprocessFromSpec(WithInputOf(spec, path));
+  data::PreprocessOptions p = PreprocessFromSpec(spec);
   try {
     const nlohmann::json j = nlohmann::json::parse(it->second);
     p.width = j.at("width");

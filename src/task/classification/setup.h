@@ -39,8 +39,10 @@ void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& pre
 std::map<std::string, std::string> DescribeData(const std::vector<std::string>& classes,
                                                 const data::PreprocessOptions& preprocess);
 std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& info);
-// What the file was trained with; where it says nothing, the spec's settings.
-data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec);
+// What the file was trained with; where it says nothing, the spec's settings, and where those do not say the size
+// either, the input of the network in `path`.
+data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec,
+                                     const std::string& path);
 
 // A scanned and validated folder of class folders; bad images are reported and counted in the report as
 // "<what>_skipped".

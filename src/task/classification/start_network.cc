@@ -8,15 +8,20 @@
 #include "base/strings.h"
 #include "onnx/onnx_import.h"
 #include "passes/pipelines.h"
+#include "task/classification/own_network.h"
+#include "task/classification/pretrained.h"
 #include "task/classification/setup.h"
 #include "task/predictor.h"
 
 namespace octet::task::classification {
 namespace {
 
+std::string BackboneOf(const std::map<std::string, std::string>& metadata) {
+  const auto it = metadata.find("backbone");
+  return it == metadata.end() ? "" : it->second;
+}
 std::string BackboneOf(const ir::Graph& graph) {
-  const auto it = graph.metadata().find("backbone");
-  return it == graph.metadata().end() ? "" : it->second;
+  return BackboneOf(graph.metadata());
 }
 
 // The newest "<backbone>_NNN.octet" of a results folder, or "".
@@ -48,25 +53,6 @@ int64_t ClassesOfGraph(const ir::Graph& graph) {
   return graph.value(graph.outputs().at(0)).type.shape.back();
 }
 
-// Constants of `from` replace those of the same name and shape.
-void LoadWeightsByName(ir::Graph& to, const ir::Graph& from, const std::string& path) {
-  int64_t loaded = 0;
-  std::vector<std::string> skipped;
-  for (const ir::ValueId id : to.constants()) {
-    const std::string& name = to.value(id).name;
-    const ir::ValueId other = from.Find(name);
-    if (other != ir::kNoValue && from.value(other).is_constant() &&
-        from.value(other).constant.shape() == to.value(id).constant.shape()) {
-      to.set_constant(id, from.value(other).constant);
-      ++loaded;
-    } else {
-      skipped.push_back(name);
-    }
-  }
-  OCTET_REQUIRE(loaded > 0, "checkpoint '{}' has no weight that this network has, by name and shape", path);
-  LogInfo("{}: {} tensors loaded; new: {}", path, loaded, skipped.empty() ? "none" : Join(skipped, ", "));
-}
-
 ir::Graph LoadCheckpointGraph(const std::string& path) {
   switch (KindOfFile(path)) {
     case FileKind::kModel: return ir::ReadModel(path).graph;
@@ -75,27 +61,75 @@ ir::Graph LoadCheckpointGraph(const std::string& path) {
   }
 }
 
-// The spec's network with the checkpoint's weights; or the checkpoint's own graph, which may be pruned or quantized.
-ir::Graph FromCheckpoint(const spec::Spec& spec, const std::string& path) {
-  ir::Graph found = LoadCheckpointGraph(path);
-  const zoo::NetworkOptions wanted = NetworkFromSpec(spec);
-  if (!BackboneOf(found).empty()) RequireSameBackbone(found, spec, path);
-  const bool same_classes = ClassesOfGraph(found) == wanted.num_classes;
-  if (same_classes && !BackboneOf(found).empty()) {
-    RequireInputSize(found, PreprocessFromSpec(spec), "checkpoint '" + path + "'");
-    return found;
-  }
+void RequireChangeable(const ir::Graph& found, const std::string& path, int64_t wanted) {
   OCTET_REQUIRE(!passes::HasQdq(found),
                 "checkpoint '{}' is quantized and has {} classes; the spec asks for {} "
                 "(dataset.num_classes). Start from a float checkpoint to change the classes",
-                path, ClassesOfGraph(found), wanted.num_classes);
-  OCTET_REQUIRE(found.metadata().count("pruned") == 0,
-                "checkpoint '{}' is pruned and has {} classes; the spec asks for {} "
-                "(dataset.num_classes). Change the classes first, then prune",
-                path, ClassesOfGraph(found), wanted.num_classes);
-  ir::Graph graph = zoo::BuildNetwork(wanted);
-  LoadWeightsByName(graph, found, path);
+                path, ClassesOfGraph(found), wanted);
+}
+
+// model.backbone: byom. `checkpoint` may be empty.
+ir::Graph OwnNetwork(const spec::Spec& spec, const std::string& checkpoint) {
+  const std::string file = OwnNetworkFile(spec, checkpoint);
+  OCTET_REQUIRE(
+      !file.empty(),
+      "{}: model.backbone: byom (bring your own model) needs the network: set model.byom_model to its .onnx file "
+      "(train.checkpoint then may hold weights for it)",
+      spec.Where("model.backbone"));
+  const OwnNetworkOptions options = OwnNetworkFromSpec(spec);
+  ir::Graph graph;
+  if (KindOfFile(file) == FileKind::kModel) {
+    graph = ir::ReadModel(file).graph;
+    RequireSameBackbone(graph, spec, file);
+    if (options.num_classes.value_or(ClassesOfGraph(graph)) != ClassesOfGraph(graph)) {
+      RequireChangeable(graph, file, *options.num_classes);
+    }
+    graph = AdaptOwnNetwork(std::move(graph), file, options);
+    RequireInputSize(graph, PreprocessFromSpec(spec), "checkpoint '" + file + "'");
+  } else {
+    graph = ImportOwnNetwork(file, options);
+  }
+  if (!checkpoint.empty() && checkpoint != file) LoadWeights(graph, checkpoint);
   return graph;
+}
+
+// The spec's network with the checkpoint's weights; or the checkpoint's own graph, which may be pruned or quantized.
+ir::Graph FromCheckpoint(const spec::Spec& spec, const std::string& path) {
+  const zoo::NetworkOptions wanted = NetworkFromSpec(spec);
+  ir::Graph graph;
+  // A file of somebody else's network is a store of weights: it need not be one that octet can run.
+  const bool octets = !EndsWith(path, ".safetensors") &&
+                      (KindOfFile(path) != FileKind::kOnnx || !BackboneOf(onnx::ReadMetadata(path)).empty());
+  if (octets) {
+    ir::Graph found = LoadCheckpointGraph(path);
+    if (!BackboneOf(found).empty()) RequireSameBackbone(found, spec, path);
+    const int64_t classes = ClassesOfGraph(found);
+    if (classes == wanted.num_classes && !BackboneOf(found).empty()) {
+      RequireInputSize(found, PreprocessFromSpec(spec), "checkpoint '" + path + "'");
+      return found;
+    }
+    RequireChangeable(found, path, wanted.num_classes);
+    OCTET_REQUIRE(found.metadata().count("pruned") == 0,
+                  "checkpoint '{}' is pruned and has {} classes; the spec asks for {} "
+                  "(dataset.num_classes). Change the classes first, then prune",
+                  path, classes, wanted.num_classes);
+  }
+  graph = zoo::BuildNetwork(wanted);
+  const LoadedWeights loaded = LoadWeights(graph, path);
+  const bool head = std::none_of(loaded.other_shape.begin(), loaded.other_shape.end(),
+                                 [](const std::string& name) { return StartsWith(name, "predictions_dense."); });
+  OCTET_REQUIRE(head || !spec.GetBool("model.retain_head"),
+                "checkpoint '{}' has a classifier of another number of classes than dataset.num_classes ({}), and "
+                "model.retain_head keeps the classifier as it is; set it to false for a new one",
+                path, wanted.num_classes);
+  return graph;
+}
+
+// The checkpoint to go on from, or "".
+std::string ResumeFile(const spec::Spec& spec, const std::string& results_folder) {
+  const std::string given = spec.GetString("train.resume_training_checkpoint_path");
+  if (!given.empty() || !spec.GetBool("train.resume")) return given;
+  return NewestCheckpoint(results_folder, spec.GetString("model.backbone"));
 }
 
 }  // namespace
@@ -104,13 +138,17 @@ std::string CheckpointPath(const std::string& folder, const std::string& backbon
   return fmt::format("{}/{}_{:03}.octet", folder, backbone, epoch);
 }
 
+spec::Spec WithNetworkInput(const spec::Spec& spec, const std::string& results_folder) {
+  if (spec.GetString("model.backbone") != kByom) return spec;
+  const std::string resume = ResumeFile(spec, results_folder);
+  return WithInputOf(spec, resume.empty() ? OwnNetworkFile(spec, spec.GetString("train.checkpoint")) : resume);
+}
+
 StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& results_folder) {
   StartingPoint start;
-  std::string resume = spec.GetString("train.resume_training_checkpoint_path");
+  const std::string resume = ResumeFile(spec, results_folder);
   if (resume.empty() && spec.GetBool("train.resume")) {
-    resume = NewestCheckpoint(results_folder, spec.GetString("model.backbone"));
-    if (resume.empty())
-      LogInfo("train.resume: no checkpoint in {}; training starts from the beginning", results_folder);
+    LogInfo("train.resume: no checkpoint in {}; training starts from the beginning", results_folder);
   }
   if (!resume.empty()) {
     ir::Model model = ir::ReadModel(resume);
@@ -137,8 +175,13 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
     return start;
   }
   const std::string checkpoint = spec.GetString("train.checkpoint");
-  start.graph = checkpoint.empty() ? zoo::BuildNetwork(NetworkFromSpec(spec)) : FromCheckpoint(spec, checkpoint);
-  start.description = checkpoint.empty() ? "fresh weights" : "weights of " + checkpoint;
+  if (spec.GetString("model.backbone") == kByom) {
+    start.graph = OwnNetwork(spec, checkpoint);
+    start.description = "weights of " + (checkpoint.empty() ? OwnNetworkFile(spec, "") : checkpoint);
+  } else {
+    start.graph = checkpoint.empty() ? zoo::BuildNetwork(NetworkFromSpec(spec)) : FromCheckpoint(spec, checkpoint);
+    start.description = checkpoint.empty() ? "fresh weights" : "weights of " + checkpoint;
+  }
   start.qat = passes::HasQdq(start.graph);
   if (start.qat) {
     start.description += fmt::format(", quantized already (recipe {}): QAT goes on", start.graph.metadata()["recipe"]);

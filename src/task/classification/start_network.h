@@ -24,6 +24,10 @@ struct StartingPoint {
 // checkpoint stays quantized without any flag. Throws a user Error for a checkpoint of another network.
 StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& results_folder);
 
+// The spec with the sizes of its network's input: a byom spec that does not say model.input_* takes them from the file
+// that training will start with. Other specs come back as they are.
+spec::Spec WithNetworkInput(const spec::Spec& spec, const std::string& results_folder);
+
 // "<backbone>_<epoch, 3 digits>.octet" in `folder`.
 std::string CheckpointPath(const std::string& folder, const std::string& backbone, int64_t epoch);
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
+#include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "passes/strip_qdq.h"
 #include "quant/quantize.h"
@@ -121,6 +122,10 @@ void WarnOfChanges(const spec::Spec& spec, const std::string& earlier) {
   if (!changes.empty()) LogWarning("resumed with other settings than it began with: {}", Join(changes, "; "));
 }
 
+std::string LogitsName(const ir::Graph& graph) {
+  return graph.value(passes::LogitsOf(graph)).name;
+}
+
 class Run {
  public:
   Run(const spec::Spec& spec, report::RunReport& report)
@@ -137,9 +142,9 @@ class Run {
                                                  TrainLoaderOptions(spec, data_.train->size()));
     module_ = std::make_unique<train::GraphModule>(start.graph, DeviceFromSpec(spec));
     FreezeLayers(spec, *module_);
-    trainer_ =
-        std::make_unique<train::Trainer>(*module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing")),
-                                         TrainerOptionsFromSpec(spec, *loader_, qat_));
+    trainer_ = std::make_unique<train::Trainer>(
+        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing"), LogitsName(start.graph)),
+        TrainerOptionsFromSpec(spec, *loader_, qat_));
     if (start.resumed) {
       WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});
@@ -244,7 +249,8 @@ class Run {
 
 void Train(const spec::Spec& spec) {
   WithReport(spec, "train", [&](report::RunReport& report) {
-    Run(spec, report).Train();
+    const spec::Spec full = WithNetworkInput(spec, report.folder());
+    Run(full, report).Train();
     report.Success("Training finished successfully.");
   });
 }

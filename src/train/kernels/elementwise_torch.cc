@@ -106,6 +106,14 @@ Tensors Mean(OpCall& call) {
   return {Variadic<AddTwo>(call)[0] / static_cast<double>(call.inputs.size())};
 }
 
+Tensors Swish(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  return {x * at::sigmoid(x * call.Float("alpha", 1.0f))};
+}
+Tensors Not(OpCall& call) {
+  return {at::logical_not(call.input(0))};
+}
+
 Tensors Where(OpCall& call) {
   return {at::where(call.input(0).to(at::kBool), call.input(1), call.input(2))};
 }
@@ -179,6 +187,14 @@ std::vector<NamedKernel> ElementwiseKernels() {
           {"Equal", Binary<at::eq>},
           {"Greater", Binary<at::gt>},
           {"Less", Binary<at::lt>},
+          {"GreaterOrEqual", Binary<at::ge>},
+          {"LessOrEqual", Binary<at::le>},
+          {"And", Binary<at::logical_and>},
+          {"Or", Binary<at::logical_or>},
+          {"Not", Not},
+          {"Sin", Unary<at::sin>},
+          {"Cos", Unary<at::cos>},
+          {"Swish", Swish},
           {"Where", Where},
           {"Identity", Identity},
           {"Cast", Cast},

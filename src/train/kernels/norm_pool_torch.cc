@@ -1,4 +1,5 @@
 // Normalisation, pooling and reductions.
+#include <algorithm>
 #include <limits>
 
 #include "train/kernels/op_call.h"
@@ -21,6 +22,30 @@ Tensors BatchNormalization(OpCall& call) {
 Tensors InstanceNormalization(OpCall& call) {
   return {at::instance_norm(call.input(0), call.input(1), call.input(2), {}, {}, true, 0.0,
                             call.Float("epsilon", 1e-5f), true)};
+}
+
+Tensors LayerNormalization(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  int64_t axis = call.Int("axis", -1);
+  if (axis < 0) axis += x.dim();
+  const at::Tensor bias = call.has(2) ? call.inputs[2] : at::Tensor();
+  return {
+      at::layer_norm(x, x.sizes().slice(static_cast<size_t>(axis)), call.input(1), bias, call.Float("epsilon", 1e-5f))};
+}
+
+// y = x / (bias + alpha / size * sum of squares over `size` channels around)^beta
+Tensors Lrn(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  const int64_t size = call.Int("size", 1), channels = x.size(1);
+  const int64_t before = (size - 1) / 2;
+  std::vector<int64_t> pads(static_cast<size_t>(2 * (x.dim() - 1)), 0);
+  pads[pads.size() - 2] = before;
+  pads[pads.size() - 1] = size - 1 - before;
+  const at::Tensor squares = at::constant_pad_nd(x * x, pads, 0);
+  at::Tensor sum = squares.narrow(1, 0, channels);
+  for (int64_t k = 1; k < size; ++k) sum = sum + squares.narrow(1, k, channels);
+  const double alpha = call.Float("alpha", 1e-4f), beta = call.Float("beta", 0.75f), bias = call.Float("bias", 1.0f);
+  return {x / at::pow(sum * (alpha / static_cast<double>(size)) + bias, beta)};
 }
 
 Tensors MaxPool(OpCall& call) {
@@ -91,11 +116,45 @@ std::vector<int64_t> ReduceAxes(const OpCall& call, const at::Tensor& x) {
   return axes;
 }
 
+at::Tensor WithoutAxes(const at::Tensor& x, const std::vector<int64_t>& axes) {
+  std::vector<int64_t> shape;
+  for (int64_t i = 0; i < x.dim(); ++i) {
+    const bool gone = std::any_of(axes.begin(), axes.end(), [&](int64_t a) { return (a < 0 ? a + x.dim() : a) == i; });
+    if (!gone) shape.push_back(x.size(i));
+  }
+  return x.reshape(shape);
+}
+
 Tensors ReduceMean(OpCall& call) {
   return {at::mean(call.input(0), ReduceAxes(call, call.input(0)), call.Int("keepdims", 1) != 0)};
 }
 Tensors ReduceSum(OpCall& call) {
   return {at::sum(call.input(0), ReduceAxes(call, call.input(0)), call.Int("keepdims", 1) != 0)};
+}
+Tensors ReduceProd(OpCall& call) {
+  at::Tensor y = call.input(0);
+  for (int64_t axis : ReduceAxes(call, y)) y = at::prod(y, axis, /*keepdim=*/true);
+  return {call.Int("keepdims", 1) != 0 ? y : WithoutAxes(y, ReduceAxes(call, call.input(0)))};
+}
+Tensors ReduceSumSquare(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  return {at::sum(x * x, ReduceAxes(call, x), call.Int("keepdims", 1) != 0)};
+}
+Tensors ReduceL1(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  return {at::sum(x.abs(), ReduceAxes(call, x), call.Int("keepdims", 1) != 0)};
+}
+Tensors ReduceL2(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  return {at::sum(x * x, ReduceAxes(call, x), call.Int("keepdims", 1) != 0).sqrt()};
+}
+template <at::Tensor (*F)(const at::Tensor&, c10::optional<int64_t>, bool)>
+Tensors Arg(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  const int64_t axis = call.Int("axis", 0);
+  const bool keep = call.Int("keepdims", 1) != 0;
+  if (call.Int("select_last_index", 0) == 0) return {F(x, axis, keep)};
+  return {x.size(axis) - 1 - F(at::flip(x, {axis}), axis, keep)};
 }
 Tensors ReduceMax(OpCall& call) {
   return {at::amax(call.input(0), ReduceAxes(call, call.input(0)), call.Int("keepdims", 1) != 0)};
@@ -116,7 +175,15 @@ std::vector<NamedKernel> NormPoolKernels() {
           {"ReduceMean", ReduceMean},
           {"ReduceSum", ReduceSum},
           {"ReduceMax", ReduceMax},
-          {"ReduceMin", ReduceMin}};
+          {"ReduceMin", ReduceMin},
+          {"ReduceProd", ReduceProd},
+          {"ReduceSumSquare", ReduceSumSquare},
+          {"ReduceL1", ReduceL1},
+          {"ReduceL2", ReduceL2},
+          {"ArgMax", Arg<at::argmax>},
+          {"ArgMin", Arg<at::argmin>},
+          {"LayerNormalization", LayerNormalization},
+          {"LRN", Lrn}};
 }
 
 }  // namespace octet::train
