@@ -6,11 +6,12 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 DATA ?=
 
-.PHONY: help demo test build setup venv check format tidy asan bench install clean
+.PHONY: help demo test test-all build setup venv check format tidy asan bench install clean
 
 help:
 	@echo 'make demo [DATA=folder]   train FP32, PTQ, QAT; export; INT8 engine; compare (under 10 minutes on 2 cores)'
-	@echo 'make test                 all tests'
+	@echo 'make test                 all tests but the slow ones'
+	@echo 'make test-all             these as well: the largest networks through everything'
 	@echo 'make build                programs in $(BUILD)/bin'
 	@echo 'make bench                speed against ONNX Runtime and PyTorch'
 	@echo 'make asan                 tests without LibTorch under address and undefined-behaviour sanitizers'
@@ -29,6 +30,10 @@ build: setup
 
 test: build venv check
 	@echo '== test'
+	@cd $(BUILD) && OCTET_PYTHON=$(CURDIR)/.venv/bin/python ctest --output-on-failure -j $(JOBS) -LE slow
+
+test-all: build venv check
+	@echo '== test, slow ones too'
 	@cd $(BUILD) && OCTET_PYTHON=$(CURDIR)/.venv/bin/python ctest --output-on-failure -j $(JOBS)
 
 demo: build

@@ -1,12 +1,14 @@
 """Exports torchvision's (and timm's) CNN classifiers with random weights, as users' exporters write them, with one input
 and PyTorch's output beside each. For a person, with `octet_walk_onnx`: see tests/networks/walk_onnx_main.cc.
 
-usage: export_torchvision.py FOLDER [--names a,b] [--forms ts,bn,dynamo] [--opsets 11,17] [--timm a,b] [--classes 10]
+usage: export_torchvision.py FOLDER [--names a,b] [--forms ts,bn,dynamo] [--opsets 11,17] [--timm a,b] [--classes 10] [--weights]
 forms: ts = TorchScript exporter (folds batch norm), bn = the same, batch norm kept, dynamo = torch.export. Needs torch and
 torchvision; dynamo also onnxscript. Files that exist are left alone, so an interrupted run goes on.
 """
 import argparse
+import json
 import os
+import struct
 import sys
 import warnings
 
@@ -49,6 +51,19 @@ def build(name, timm_model, classes):
     return model.eval()
 
 
+def write_weights(model, path):
+    """The state_dict as .safetensors, written by hand: see src/ir/safetensors.h."""
+    header, data = {}, b""
+    for name, tensor in model.state_dict().items():
+        kind = {torch.float32: "F32", torch.int64: "I64"}[tensor.dtype]
+        raw = tensor.contiguous().numpy().tobytes()
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
 def write(model, x, path, form, opset):
     batch = {"input": {0: "N"}, "output": {0: "N"}}
     if form == "dynamo":
@@ -68,6 +83,7 @@ def main():
     parser.add_argument("--forms", default="ts,bn,dynamo")
     parser.add_argument("--opsets", default="11,17")
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--weights", action="store_true", help="NAME.safetensors instead of .onnx (pretrained_test.cc reads them)")
     args = parser.parse_args()
     os.makedirs(args.folder, exist_ok=True)
     pick = lambda text, known: known if text == "all" else [n for n in (text or "").split(",") if n]
@@ -76,6 +92,15 @@ def main():
     failed = []
     for name, timm_model in todo:
         model = None
+        if args.weights:
+            model, stem = build(name, timm_model, args.classes), f"{args.folder}/{'timm_' if timm_model else ''}{name}"
+            x = torch.randn(2, 3, size_of(name), size_of(name))
+            write_weights(model, stem + ".safetensors")
+            np.save(stem + ".x.npy", x.numpy())
+            with torch.no_grad():
+                np.save(stem + ".y.npy", model(x).numpy())
+            print(stem, flush=True)
+            continue
         for form in args.forms.split(","):
             for opset in map(int, args.opsets.split(",")) if form != "dynamo" else [18]:
                 stem = f"{args.folder}/{'timm_' if timm_model else ''}{name}.{form}{opset}"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/error.h"
@@ -13,6 +14,8 @@
 #include "onnx/onnx_export.h"
 #include "ops/install.h"
 #include "passes/classifier_head.h"
+#include "report/npy.h"
+#include "train/graph_module.h"
 #include "zoo/names_elsewhere.h"
 #include "zoo/zoo.h"
 
@@ -142,6 +145,46 @@ TEST_F(Pretrained, MissingFirstProjectionIsTheIdentity) {
   for (int64_t i = 0; i < values[0].size(); ++i) {
     ASSERT_NEAR(values[0].data<float>()[i], values[1].data<float>()[i],
                 1e-6f * (1 + std::abs(values[0].data<float>()[i])));
+  }
+}
+
+// OCTET_WITNESS_WEIGHTS=folder of tests/witness/export_torchvision.py --weights: the networks that are the same
+// function there and here compute the same scores; the others load all their tensors.
+TEST(Witness, TorchvisionWeights) {
+  const char* folder = std::getenv("OCTET_WITNESS_WEIGHTS");
+  if (folder == nullptr) GTEST_SKIP() << "no weights given";
+  struct Case {
+    const char* file;
+    const char* backbone;
+    bool same_function;
+  };
+  for (const Case& c :
+       {Case{"resnet18", "resnet_18", true}, Case{"resnet34", "resnet_34", true}, Case{"resnet50", "resnet_50", false},
+        Case{"mobilenet_v2", "mobilenet_v2", true}, Case{"efficientnet_b0", "efficientnet-b0", false},
+        Case{"efficientnet_b3", "efficientnet-b3", false}, Case{"timm_resnet34", "resnet_34", true},
+        Case{"timm_mobilenetv2_100", "mobilenet_v2", true}, Case{"timm_tf_efficientnet_b0", "efficientnet-b0", true},
+        Case{"timm_tf_efficientnet_lite0", "efficientnet-lite0", true}}) {
+    const std::string stem = std::string(folder) + "/" + c.file;
+    if (!FileExists(stem + ".safetensors")) continue;
+    ops::InstallOps();
+    zoo::NetworkOptions o;
+    o.backbone = c.backbone;
+    o.num_classes = 10;
+    o.input_height = o.input_width = 64;
+    if (std::string(c.file).find("_tf_") != std::string::npos) o.bn_epsilon = 1e-3f;
+    ir::Graph g = zoo::BuildNetwork(o);
+    const LoadedWeights loaded = LoadWeights(g, stem + ".safetensors");
+    EXPECT_TRUE(loaded.missing.empty() && loaded.other_shape.empty()) << c.file;
+    if (!c.same_function) continue;
+    const Tensor x = report::ReadNpy(stem + ".x.npy"), y = report::ReadNpy(stem + ".y.npy");
+    const Tensor got = train::GraphModule(g).Evaluate({{"input_1", x}}, {"logits"}).at(0);
+    float largest = 0, difference = 0;
+    for (int64_t i = 0; i < y.size(); ++i) {
+      largest = std::max(largest, std::abs(y.data<float>()[i]));
+      difference = std::max(difference, std::abs(y.data<float>()[i] - got.data<float>()[i]));
+    }
+    std::printf("%s: largest difference %.1e of the largest score\n", c.file, difference / largest);
+    EXPECT_LT(difference, 1e-4f * largest) << c.file;
   }
 }
 

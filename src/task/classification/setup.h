@@ -42,7 +42,7 @@ std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& inf
 // What the file was trained with; where it says nothing, the spec's settings, and where those do not say the size
 // either, the input of the network in `path`.
 data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& info, const spec::Spec& spec,
-                                     const std::string& path);
+                                     const std::string& path = "");
 
 // A scanned and validated folder of class folders; bad images are reported and counted in the report as
 // "<what>_skipped".
