@@ -76,8 +76,8 @@ TEST_F(OwnNetworkLine, LikeAnyOther) {
   Train(Spec("fp32", {"train.resume=true", "train.num_epochs=2", "model.byom_model=" + Path("gone.onnx")}));
   EXPECT_TRUE(FileExists(Path("fp32/train/byom_002.octet")));
 
-  Prune(Spec("fp32", {"prune.checkpoint=" + Path("fp32/train/byom_002.octet"), "prune.threshold=0.9",
-                      "prune.min_num_filters=4", "prune.granularity=4"}));
+  Prune(Spec("fp32", {"prune.checkpoint=" + Path("fp32/train/byom_002.octet"), "prune.threshold=0.97",
+                      "prune.min_num_filters=2", "prune.granularity=1"}));
   const std::string pruned = Path("fp32/prune/model_th=0.9_eq=union.octet");
   EXPECT_LT(ReadFile(pruned).size(), ReadFile(Path("fp32/train/best.octet")).size());
 

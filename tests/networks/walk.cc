@@ -1,6 +1,7 @@
 #include "walk.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <random>
@@ -8,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
 #include "ir/op_def.h"
@@ -53,6 +55,7 @@ class Walk {
   WalkResult Run(const Graph& network) {
     Graph trained = TrainSteps(network, {});
     CompareParameters(network, trained);
+    Time("train");
     ExportFloat(trained);
     for (const std::string& recipe : options_.recipes) Quantized(trained, recipe);
     return std::move(result_);
@@ -106,29 +109,38 @@ class Walk {
                   module.parameters().size(), same.empty() ? "" : same[0]);
   }
 
-  Graph WithLogits(Graph graph) const {  // a softmax would hide differences
-    graph.ReplaceOutput(0, graph.Find(logits_));
-    graph.RemoveUnused();
-    return graph;
-  }
-
-  void Write(const std::string& kind, const Graph& graph, const std::string& name, const Tensor& expected) {
+  // The graph with its scores as a second output: the softmax would hide differences. Returns what the file reads back
+  // as.
+  Graph Write(const std::string& kind, Graph graph, const std::string& name, const Tensor& expected) {
+    graph.MarkOutput(graph.Find(logits_));
     const std::string bytes = onnx::ExportOnnxBytes(graph, name);
-    const Graph back = onnx::ImportOnnxBytes(bytes, name);
+    Graph back = onnx::ImportOnnxBytes(bytes, name);
     OCTET_REQUIRE(back.node_count() == graph.node_count(), "'{}' reads back with {} nodes instead of {}", name,
                   back.node_count(), graph.node_count());
-    if (!options_.write_files) return;
-    WriteFileAtomic(File(name + ".onnx"), bytes);
-    report::WriteNpy(File(name + ".y.npy"), expected);
-    result_.manifest.push_back(
-        fmt::format("{} {} {} {}", kind, File(name + ".onnx"), File("x.npy"), File(name + ".y.npy")));
+    Time("export and import " + name);
+    if (options_.write_files) {
+      WriteFileAtomic(File(name + ".onnx"), bytes);
+      report::WriteNpy(File(name + ".y.npy"), expected);
+      const std::string logits = onnx::ExportNames(graph).at(logits_);
+      result_.manifest.push_back(
+          fmt::format("{} {} {} {} {}", kind, File(name + ".onnx"), logits, File("x.npy"), File(name + ".y.npy")));
+      Time("write " + name);
+    }
+    return back;
+  }
+
+  void Time(const std::string& what) {
+    const auto now = std::chrono::steady_clock::now();
+    LogDebug("walk: {:.2f} s {}", std::chrono::duration<double>(now - last_).count(), what);
+    last_ = now;
   }
 
   void ExportFloat(const Graph& trained) {
     if (options_.write_files) report::WriteNpy(File("x.npy"), images_);
     const Tensor logits = train::GraphModule(trained).Evaluate({{input_, images_}}, {logits_}).at(0);
     for (const float v : logits.ToVector<float>()) OCTET_REQUIRE(std::isfinite(v), "a score is {}", v);
-    Write("fp32", WithLogits(passes::PrepareForExport(trained)), "fp32", logits);
+    Time("evaluate");
+    Write("fp32", passes::PrepareForExport(trained), "fp32", logits);
   }
 
   // Ranges of the new quantizers from the batch.
@@ -159,7 +171,9 @@ class Walk {
   void Quantized(const Graph& trained, const std::string& recipe) {
     Graph qat = passes::PrepareForQat(trained, {}, recipe);
     const std::map<std::string, Tensor> state = Calibrate(&qat);
+    Time(recipe + " calibrate");
     qat = TrainSteps(qat, state);
+    Time(recipe + " train");
     const passes::QuantizerCounts counts = passes::CountQuantizers(qat);
     OCTET_REQUIRE(counts.activations > 0 && counts.weights > 0, "recipe {}: {} activation and {} weight quantizers",
                   recipe, counts.activations, counts.weights);
@@ -170,13 +184,23 @@ class Walk {
     const Graph folded = passes::PrepareForExport(qat);
     CheckCache(folded, recipe);
     const Graph lowered = passes::PrepareForEngine(qat);
-    const Tensor probabilities = RunEngine(lowered, recipe);
-    CompareWithLibTorch(lowered, recipe);
+    // Through a plan, as a deployment does.
+    engine::Plan plan;
+    plan.graph = lowered;
+    const engine::Engine engine =
+        engine::Engine::FromGraph(engine::DeserializePlan(engine::SerializePlan(plan), "plan").graph);
+    Time(recipe + " plan");
+    const Tensor probabilities = CompareWithLibTorch(engine, lowered, recipe);
+    Time(recipe + " engine and LibTorch");
     const Tensor logits = train::GraphModule(folded).Evaluate({{input_, images_}}, {logits_}).at(0);
-    Write("qdq", WithLogits(folded), recipe + ".qdq", logits);
     // The Q/DQ file makes the same plan: the same integers, so the same output.
-    const Graph back = onnx::ImportOnnxBytes(onnx::ExportOnnxBytes(folded, "qdq"), "qdq");
-    const Tensor again = RunOnce(engine::Engine::FromGraph(passes::PrepareForEngine(back)));
+    Graph back = Write("qdq", folded, recipe + ".qdq", logits);
+    back.RemoveOutput(1);
+    const Tensor again = engine::Engine::FromGraph(passes::PrepareForEngine(back))
+                             .NewContext({options_.batch, 2, false})
+                             ->Run({{input_, images_}})
+                             .at(0);
+    Time(recipe + " plan of the Q/DQ file");
     for (int64_t i = 0; i < again.size(); ++i) {
       OCTET_REQUIRE(again.data<float>()[i] == probabilities.data<float>()[i],
                     "recipe {}: the plan of the Q/DQ file gives {} for output {}, that of the model {}", recipe,
@@ -200,21 +224,9 @@ class Walk {
                   "recipe {}: the cache reads back with other entries", recipe);
   }
 
-  Tensor RunOnce(const engine::Engine& engine) const {
-    return engine.NewContext({options_.batch, 2, false})->Run({{input_, images_}}).at(0);
-  }
-
-  // Through a plan file, as a deployment does.
-  Tensor RunEngine(const Graph& lowered, const std::string& recipe) {
-    engine::Plan plan;
-    plan.graph = lowered;
-    if (!options_.write_files) return RunOnce(engine::Engine::FromGraph(lowered));
-    engine::WritePlan(File(recipe + ".plan"), plan);
-    return RunOnce(engine::Engine::Load(File(recipe + ".plan")));
-  }
-
-  void CompareWithLibTorch(const Graph& lowered, const std::string& recipe) {
-    const auto context = engine::Engine::FromGraph(lowered).NewContext({options_.batch, 2, true});
+  // Returns the engine's output.
+  Tensor CompareWithLibTorch(const engine::Engine& engine, const Graph& lowered, const std::string& recipe) {
+    const auto context = engine.NewContext({options_.batch, 2, true});
     const Tensor expected = context->Run({{input_, images_}}).at(0);
     std::map<std::string, Tensor> codes;
     for (const std::string& name : context->intermediate_names()) {
@@ -244,6 +256,7 @@ class Walk {
     OCTET_REQUIRE(compared > 0 && different <= compared / 10000,
                   "recipe {}: {} of {} codes differ between LibTorch and the engine", recipe, different, compared);
     result_.codes += compared;
+    return expected;
   }
 
   const WalkOptions& options_;
@@ -251,6 +264,7 @@ class Walk {
   int64_t classes_ = 0;
   Tensor images_;
   WalkResult result_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace

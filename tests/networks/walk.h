@@ -12,13 +12,13 @@
 namespace octet {
 
 struct WalkOptions {
-  std::string folder;  // where the files go: <recipe>/fp32.onnx, qdq.onnx, calib.cache, model.plan, x.npy, ...
+  std::string folder;  // where the files go: fp32.onnx, fused.qdq.onnx, fused.calib.cache, x.npy, ...
   int64_t batch = 4;
   std::vector<std::string> recipes = {"fused", "inputs"};
   bool write_files = true;  // ONNX files for witnesses; false: bytes in memory only
 };
 
-// What a witness (tests/witness/check_walk.py) reads: one line a file, "kind onnx x.npy y.npy".
+// What a witness (tests/witness/check_walk.py) reads: one line a file, "kind onnx output x.npy y.npy".
 struct WalkResult {
   std::vector<std::string> manifest;
   int64_t trained = 0;      // parameters that the FP32 steps changed
