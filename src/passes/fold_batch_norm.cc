@@ -139,6 +139,29 @@ bool CanFold(const Graph& g, const FusionRegion& r) {
          g.only_consumer(g.node(pair.dequantize).output()) == r.anchor;
 }
 
+// A quantized weight that several layers share, each with a batch norm of its own (the heads of a detector), becomes
+// one weight a layer.
+void UnshareWeight(Graph& g, const FusionRegion& r) {
+  const WeightPair pair = FindWeightPair(g, r.anchor);
+  if (r.scale_shift == kNoNode || pair.quantize == kNoNode) return;
+  const Node q = g.node(pair.quantize);
+  const Node dq = g.node(pair.dequantize);
+  const ValueId weight = q.input(0);
+  if (!g.value(weight).is_constant() || g.value(dq.output()).consumers.size() < 2) return;
+  const auto copy = [&](ValueId v) {
+    return v == kNoValue ? kNoValue : g.AddConstant(g.value(v).name, g.value(v).constant);
+  };
+  const ValueId scale = copy(q.input(1));
+  const ValueId zero = copy(q.input(2));
+  const auto add = [&](const Node& like, ValueId input) {
+    const ir::TensorType type = g.value(like.output()).type;
+    const NodeId made = g.AddNode(like.op, like.name, {input, scale, zero}, {g.value(like.output()).name}, like.attrs);
+    g.set_type(g.node(made).output(), type);
+    return g.node(made).output();
+  };
+  g.SetInput(r.anchor, 1, add(dq, add(q, copy(weight))));
+}
+
 }  // namespace
 
 Graph UpdateWeightScales(Graph g) {
@@ -155,7 +178,9 @@ Graph UpdateWeightScales(Graph g) {
 
 Graph FoldBatchNorm(Graph graph) {
   Graph g = UpdateWeightScales(std::move(graph));
-  for (const FusionRegion& r : FindFusionRegions(g).regions) {
+  const FusionRegions found = FindFusionRegions(g);
+  for (const FusionRegion& r : found.regions) UnshareWeight(g, r);
+  for (const FusionRegion& r : found.regions) {
     if (CanFold(g, r)) Fold(g, r);
   }
   g.RemoveUnused();

@@ -27,7 +27,7 @@ class Inserter {
     for (const FusionRegion& r : found.regions) {
       const Node& anchor = g_.node(r.anchor);
       if (output_layers.count(r.anchor) != 0 || options_.keep_fp32.count(anchor.name) != 0) continue;
-      if (!g_.value(anchor.input(1)).is_constant()) continue;  // a product of two activations
+      if (!HasConstantWeight(anchor)) continue;  // a product of two activations
       if (options_.implicit &&
           !(Listed(anchor.input(0)) && Listed(r.output) && (r.residual == kNoValue || Listed(r.residual)))) {
         continue;
@@ -63,6 +63,14 @@ class Inserter {
     const Node* p = g_.producer(origin);
     if (p == nullptr || p->op != "DequantizeLinear") QuantizeTensor(origin);
   }
+  // A weight that several layers share has its pair after the first of them.
+  bool HasConstantWeight(const Node& anchor) const {
+    const ValueId w = anchor.input(1);
+    if (g_.value(w).is_constant()) return true;
+    const Node* dq = g_.producer(w);
+    const Node* q = dq != nullptr && dq->op == "DequantizeLinear" ? g_.producer(dq->input(0)) : nullptr;
+    return q != nullptr && g_.value(q->input(0)).is_constant();
+  }
   static bool IsQuantize(const Node& node) { return node.op == "QuantizeLinear"; }
 
   void QuantizeTensor(ValueId v) {
@@ -77,6 +85,7 @@ class Inserter {
 
   void QuantizeWeight(NodeId anchor) {
     const ValueId w = g_.node(anchor).input(1);
+    if (!g_.value(w).is_constant()) return;  // shared, and done
     const int axis = RuleOf(g_.node(anchor)).weight_axis(g_.node(anchor));
     const std::vector<NodeId> users = g_.value(w).consumers;
     if (std::any_of(users.begin(), users.end(), [&](NodeId u) { return IsQuantize(g_.node(u)); })) return;

@@ -66,10 +66,13 @@ bool IsFusableBranch(const Graph& g, ValueId v) {
 
 class Inserter {
  public:
-  Inserter(Graph graph, const std::string& observer) : g_(std::move(graph)), observer_(observer) {}
+  Inserter(Graph graph, const std::string& observer, const std::set<std::string>& keep_fp32)
+      : g_(std::move(graph)), observer_(observer), keep_fp32_(keep_fp32) {}
 
   Graph Run() {
-    for (const NodeId id : g_.Order()) Visit(id);
+    for (const NodeId id : g_.Order()) {
+      if (keep_fp32_.count(g_.node(id).name) == 0) Visit(id);
+    }
     return std::move(g_);
   }
 
@@ -117,6 +120,7 @@ class Inserter {
 
   Graph g_;
   const std::string observer_;
+  const std::set<std::string>& keep_fp32_;
 };
 
 bool SameConstant(const Graph& g, ValueId a, ValueId b) {
@@ -152,8 +156,8 @@ void MergeReaders(Graph& g, ValueId v, const char* op) {
 
 }  // namespace
 
-Graph InsertQdqInputs(Graph graph, const std::string& observer) {
-  return Inserter(std::move(graph), observer).Run();
+Graph InsertQdqInputs(Graph graph, const std::string& observer, const std::set<std::string>& keep_fp32) {
+  return Inserter(std::move(graph), observer, keep_fp32).Run();
 }
 
 Graph MergeEqualQdq(Graph g) {

@@ -17,14 +17,16 @@
 // and MergeEqualQdq makes one of them before export and lowering: TensorRT and the engine know one scale per tensor.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "ir/graph.h"
 
 namespace octet::passes {
 
-// `observer`: of activations; see InsertQdqOptions.
-ir::Graph InsertQdqInputs(ir::Graph graph, const std::string& observer = "moving_average");
+// `observer`, `keep_fp32`: see InsertQdqOptions.
+ir::Graph InsertQdqInputs(ir::Graph graph, const std::string& observer = "moving_average",
+                          const std::set<std::string>& keep_fp32 = {});
 
 // Pairs of one tensor with equal scales become the first of them. Pairs with different scales stay.
 ir::Graph MergeEqualQdq(ir::Graph graph);

@@ -12,6 +12,7 @@
 #include "ir/text.h"
 #include "passes/convert_to_relu6.h"
 #include "passes/fold_batch_norm.h"
+#include "passes/fold_constants.h"
 #include "passes/insert_qdq_inputs.h"
 #include "passes/lower_for_engine.h"
 #include "passes/remove_identities.h"
@@ -58,7 +59,7 @@ ir::Graph PrepareForQat(ir::Graph g, const InsertQdqOptions& options, const std:
                 g.name());
   if (recipe == "inputs") {
     g = Run("insert_qdq_inputs", std::move(g),
-            [&](ir::Graph x) { return InsertQdqInputs(std::move(x), options.observer); });
+            [&](ir::Graph x) { return InsertQdqInputs(std::move(x), options.observer, options.keep_fp32); });
   } else {
     const size_t nodes = g.node_count();
     g = Run("remove_drop_connect", std::move(g), RemoveDropConnect);
@@ -81,6 +82,7 @@ ir::Graph PrepareForPtq(ir::Graph g, const InsertQdqOptions& options) {
 
 ir::Graph PrepareForExport(ir::Graph g) {
   g = Run("remove_identities", std::move(g), RemoveIdentities);
+  g = Run("fold_constants", std::move(g), FoldConstants);
   g = Run("fold_batch_norm", std::move(g), FoldBatchNorm);
   g = Run("merge_equal_qdq", std::move(g), MergeEqualQdq);
   return g;

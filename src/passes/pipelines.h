@@ -13,13 +13,13 @@ namespace octet::passes {
 // A trained float graph -> the same network with Q/DQ pairs, ready to calibrate and train. metadata "recipe" says
 // which: "fused" makes activations ReLU6, drops drop-connect and puts pairs behind fusion regions
 // (passes/insert_qdq.h); "inputs" puts pairs on inputs and weights as TAO's TF2 code does (passes/insert_qdq_inputs.h;
-// of `options` only the observer counts). Throws a user Error on another recipe and on a quantized graph.
+// of `options` the observer and keep_fp32 count). Throws a user Error on another recipe and on a quantized graph.
 ir::Graph PrepareForQat(ir::Graph graph, const InsertQdqOptions& options = {}, const std::string& recipe = "fused");
 
 // Post-training quantization: batch norm folded, activations kept, ranges as given.
 ir::Graph PrepareForPtq(ir::Graph graph, const InsertQdqOptions& options);
 
-// What every deployed form starts from: dropout and identities gone, batch norm folded, weight scales final, one pair
+// What every deployed form starts from: dropout and identities gone, constants and batch norm folded, weight scales final, one pair
 // for each tensor and scale.
 ir::Graph PrepareForExport(ir::Graph graph);
 

@@ -218,8 +218,12 @@ bool ChannelTrace::VisitJoin(const Node& node) {
   if (count == 0) return false;
   std::vector<std::pair<ValueId, int>> constants;  // with the axis that meets the channels
   Channels y;
+  const auto is_scalar = [&](ValueId in) {  // computed, one number for all
+    const Shape& shape = graph_.value(in).type.shape;
+    return shape.size() <= 1 && (shape.empty() || shape[0] == 1);
+  };
   for (const ValueId in : node.inputs) {
-    if (in == kNoValue) continue;
+    if (in == kNoValue || (!graph_.value(in).is_constant() && is_scalar(in))) continue;
     const Shape& shape = graph_.value(in).type.shape;
     const int axis = 1 - (rank - static_cast<int>(shape.size()));
     if (graph_.value(in).is_constant()) {
@@ -237,7 +241,7 @@ bool ChannelTrace::VisitJoin(const Node& node) {
   }
   if (y.empty()) return false;
   for (const ValueId in : node.inputs) {
-    if (in == kNoValue || graph_.value(in).is_constant()) continue;
+    if (in == kNoValue || graph_.value(in).is_constant() || is_scalar(in)) continue;
     const Channels x = Of(in);
     if (x.size() == y.size()) {
       Merge(x, y);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/error.h"
 #include "base/strings.h"
 #include "zoo/mobilenet.h"
 
@@ -28,6 +29,7 @@ struct Block {
   std::string name;  // "block2a_"
   int64_t kernel, channels, expand, stride;
   bool squeeze;
+  bool shortcut;  // where shapes allow
   float drop;
 };
 
@@ -46,20 +48,19 @@ ir::ValueId InvertedResidual(Layers& l, ir::ValueId x, const Block& b) {
   Layers::ConvOptions project{b.channels};
   project.bias = false;
   y = l.BatchNorm(b.name + "project_bn", l.Conv(b.name + "project_conv", y, project));
-  if (b.stride != 1 || in != b.channels) return y;
+  if (!b.shortcut || b.stride != 1 || in != b.channels) return y;
   if (b.drop > 0) y = l.Dropout(b.name + "drop", y, b.drop, /*per_sample=*/true);
   return l.Add(b.name + "add", y, x);
 }
 
-}  // namespace
-
-ir::ValueId EfficientNet(Layers& l, ir::ValueId x, const EfficientNetScale& scale) {
+// Stem and stages; the tensor after each. `whole`: the last block has its shortcut.
+std::vector<ir::ValueId> Stages(Layers& l, ir::ValueId x, const EfficientNetScale& scale, bool whole) {
   int64_t blocks = 0;
   for (int s = 0; s < kStageCount; ++s) blocks += Repeats(s, scale);
-  const double fixed = scale.lite ? 1.0 : scale.width;
-  Layers::ConvOptions stem{RoundChannels(32 * fixed), 3, 2};
+  Layers::ConvOptions stem{RoundChannels(32 * (scale.lite ? 1.0 : scale.width)), 3, 2};
   stem.same = true;
   x = l.Activation("stem_activation", l.BatchNorm("stem_bn", l.Conv("stem_conv", x, stem)));
+  std::vector<ir::ValueId> outputs;
   int64_t index = 0;
   for (int s = 0; s < kStageCount; ++s) {
     const Stage& stage = kStages[s];
@@ -71,12 +72,33 @@ ir::ValueId EfficientNet(Layers& l, ir::ValueId x, const EfficientNetScale& scal
       block.expand = stage.expand;
       block.stride = i == 0 ? stage.stride : 1;
       block.squeeze = !scale.lite;
+      block.shortcut = whole || index + 1 < blocks;
       block.drop = scale.drop_connect ? kDropConnect * static_cast<float>(index) / static_cast<float>(blocks) : 0.0f;
       x = InvertedResidual(l, x, block);
     }
+    outputs.push_back(x);
   }
-  x = l.BatchNorm("top_bn", l.Conv("top_conv", x, {RoundChannels(1280 * fixed)}));
+  return outputs;
+}
+
+}  // namespace
+
+EfficientNetScale EfficientNetVariant(int number, bool lite) {
+  constexpr double kScales[][2] = {{1.0, 1.0}, {1.0, 1.1}, {1.1, 1.2}, {1.2, 1.4},
+                                   {1.4, 1.8}, {1.6, 2.2}, {1.8, 2.6}, {2.0, 3.1}};
+  OCTET_REQUIRE(number >= 0 && number < (lite ? 5 : 8), "there is no EfficientNet-{}{}", lite ? "Lite" : "B", number);
+  return {kScales[number][0], kScales[number][1], lite, /*drop_connect=*/number > 0};
+}
+
+ir::ValueId EfficientNet(Layers& l, ir::ValueId x, const EfficientNetScale& scale) {
+  x = Stages(l, x, scale, /*whole=*/true).back();
+  x = l.BatchNorm("top_bn", l.Conv("top_conv", x, {RoundChannels(1280 * (scale.lite ? 1.0 : scale.width))}));
   return l.Activation("top_activation", x);
+}
+
+std::vector<ir::ValueId> EfficientNetFeatures(Layers& l, ir::ValueId x, const EfficientNetScale& scale) {
+  const std::vector<ir::ValueId> stages = Stages(l, x, scale, /*whole=*/false);
+  return {stages[0], stages[1], stages[2], stages[4], stages[6]};
 }
 
 int64_t EfficientNetBlock(const std::string& layer) {

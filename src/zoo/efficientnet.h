@@ -19,7 +19,14 @@ struct EfficientNetScale {
   bool drop_connect;
 };
 
+// B0-B7, Lite0-4. Throws a user Error on another number.
+EfficientNetScale EfficientNetVariant(int number, bool lite);
+
 ir::ValueId EfficientNet(Layers& layers, ir::ValueId x, const EfficientNetScale& scale);
+
+// Without the top: the last tensors of strides 2, 4, 8, 16 and 32. As in TAO's EfficientDet the last one is the batch
+// norm of the last block's projection, before its shortcut is added.
+std::vector<ir::ValueId> EfficientNetFeatures(Layers& layers, ir::ValueId x, const EfficientNetScale& scale);
 
 // 0: stem, 1-7: stages, 8: top, -1: no part of a block.
 int64_t EfficientNetBlock(const std::string& layer);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "base/error.h"
 #include "ir/op_def.h"
@@ -33,14 +34,32 @@ Tensor Layers::Uniform(const Shape& shape, double limit) {
   return t;
 }
 
-ValueId Layers::AddTyped(const std::string& op, const std::string& name, std::vector<ValueId> inputs, Attrs attrs,
-                         const std::string& output) {
-  const ir::NodeId id = graph_.AddNode(op, name, std::move(inputs), {output.empty() ? name : output}, std::move(attrs));
+ir::NodeId Layers::AddNode(const std::string& op, const std::string& name, std::vector<ValueId> inputs, Attrs attrs,
+                           const std::vector<std::string>& outputs) {
+  const ir::NodeId id = graph_.AddNode(op, name, std::move(inputs),
+                                       outputs.empty() ? std::vector<std::string>{name} : outputs, std::move(attrs));
   const ir::Node& node = graph_.node(id);
   std::vector<const ir::Value*> values;
   for (const ValueId in : node.inputs) values.push_back(in == ir::kNoValue ? nullptr : &graph_.value(in));
-  graph_.set_type(node.output(), ir::GetOp(node).infer(node, values).at(0));
-  return node.output();
+  const std::vector<ir::TensorType> types = ir::GetOp(node).infer(node, values);
+  for (size_t i = 0; i < node.outputs.size(); ++i) graph_.set_type(node.outputs[i], types.at(i));
+  return id;
+}
+
+ValueId Layers::AddTyped(const std::string& op, const std::string& name, std::vector<ValueId> inputs, Attrs attrs,
+                         const std::string& output) {
+  return graph_.node(AddNode(op, name, std::move(inputs), std::move(attrs), {output.empty() ? name : output})).output();
+}
+
+std::vector<int64_t> Layers::SamePads(ValueId x, int64_t kernel, int64_t stride) const {
+  std::vector<int64_t> pads(4);
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t size = graph_.value(x).type.shape.at(2 + i);
+    const int64_t total = std::max<int64_t>(0, ((size + stride - 1) / stride - 1) * stride + kernel - size);
+    pads[i] = total / 2;
+    pads[i + 2] = total - total / 2;
+  }
+  return pads;
 }
 
 ValueId Layers::Conv(const std::string& name, ValueId x, const ConvOptions& conv) {
@@ -48,19 +67,21 @@ ValueId Layers::Conv(const std::string& name, ValueId x, const ConvOptions& conv
   OCTET_CHECK(in_channels % conv.group == 0 && conv.out_channels % conv.group == 0, "{} channels in {} groups",
               in_channels, conv.group);
   const int64_t pad = conv.pad >= 0 ? conv.pad : (conv.kernel - 1) / 2;
-  std::vector<int64_t> pads(4, pad);
-  for (size_t i = 0; i < 2 && conv.same; ++i) {
-    const int64_t size = graph_.value(x).type.shape.at(2 + i);
-    const int64_t total =
-        std::max<int64_t>(0, ((size + conv.stride - 1) / conv.stride - 1) * conv.stride + conv.kernel - size);
-    pads[i] = total / 2;
-    pads[i + 2] = total - total / 2;
-  }
+  const std::vector<int64_t> pads = conv.same ? SamePads(x, conv.kernel, conv.stride) : std::vector<int64_t>(4, pad);
   const Shape shape = {conv.out_channels, in_channels / conv.group, conv.kernel, conv.kernel};
   const double fan_out = static_cast<double>(conv.kernel * conv.kernel * conv.out_channels) / conv.group;
-  std::vector<ValueId> inputs = {x, graph_.AddConstant(name + ".weight", Normal(shape, std::sqrt(2.0 / fan_out)))};
+  const double stddev = conv.stddev > 0 ? conv.stddev : std::sqrt(2.0 / fan_out);
+  const std::string owner = conv.weights_of.empty() ? name : conv.weights_of;
+  const auto constant = [&](const std::string& suffix, const std::function<Tensor()>& make) {
+    const ValueId known = conv.weights_of.empty() ? ir::kNoValue : graph_.Find(owner + suffix);
+    return known != ir::kNoValue ? known : graph_.AddConstant(owner + suffix, make());
+  };
+  std::vector<ValueId> inputs = {x, constant(".weight", [&] { return Normal(shape, stddev); })};
   if (conv.bias.value_or(options_.use_bias || !options_.use_batch_norm)) {
-    inputs.push_back(graph_.AddConstant(name + ".bias", Tensor(DType::kF32, {conv.out_channels})));
+    inputs.push_back(constant(".bias", [&] {
+      return Tensor::From<float>({conv.out_channels},
+                                 std::vector<float>(static_cast<size_t>(conv.out_channels), conv.bias_value));
+    }));
   }
   return AddTyped("Conv", name, inputs,
                   {{"kernel_shape", std::vector<int64_t>{conv.kernel, conv.kernel}},
@@ -106,6 +127,22 @@ ValueId Layers::MaxPool(const std::string& name, ValueId x, int64_t kernel, int6
                   {{"kernel_shape", std::vector<int64_t>{kernel, kernel}},
                    {"strides", std::vector<int64_t>{stride, stride}},
                    {"pads", std::vector<int64_t>(4, pad)}});
+}
+
+ValueId Layers::MaxPoolSame(const std::string& name, ValueId x, int64_t kernel, int64_t stride) {
+  return AddTyped("MaxPool", name, {x},
+                  {{"kernel_shape", std::vector<int64_t>{kernel, kernel}},
+                   {"strides", std::vector<int64_t>{stride, stride}},
+                   {"pads", SamePads(x, kernel, stride)}});
+}
+
+ValueId Layers::UpsampleNearest(const std::string& name, ValueId x, int64_t factor) {
+  const auto scale = static_cast<float>(factor);
+  const ValueId scales = graph_.AddConstant(name + ".scales", Tensor::From<float>({4}, {1, 1, scale, scale}));
+  return AddTyped("Resize", name, {x, ir::kNoValue, scales},
+                  {{"mode", std::string("nearest")},
+                   {"coordinate_transformation_mode", std::string("asymmetric")},
+                   {"nearest_mode", std::string("floor")}});
 }
 
 ValueId Layers::GlobalAveragePool(const std::string& name, ValueId x) {

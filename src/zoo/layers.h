@@ -38,14 +38,20 @@ class Layers {
     // TensorFlow's padding "same": the output has ceil(size / stride), and an odd pad has its larger half at the end.
     bool same = false;
     std::optional<bool> bias = std::nullopt;  // absent: when use_bias is set, or when there is no batch norm
+    double stddev = 0;                        // of the initial weights; 0: sqrt(2 / fan_out)
+    float bias_value = 0;                     // initial
+    std::string
+        weights_of;  // "": its own. Else constants "<weights_of>.weight" and ".bias", shared by all who name them
   };
-  // Conv with weights ~ N(0, 2 / fan_out), and a zero bias.
+  // Conv with normally distributed weights, and a constant bias.
   ir::ValueId Conv(const std::string& name, ir::ValueId x, const ConvOptions& conv);
   ir::ValueId BatchNorm(const std::string& name, ir::ValueId x);  // x itself when use_batch_norm is off
   ir::ValueId Activation(const std::string& name, ir::ValueId x,
                          const std::string& kind = "");  // "": options.activation
   ir::ValueId Add(const std::string& name, ir::ValueId a, ir::ValueId b);
   ir::ValueId MaxPool(const std::string& name, ir::ValueId x, int64_t kernel, int64_t stride, int64_t pad);
+  ir::ValueId MaxPoolSame(const std::string& name, ir::ValueId x, int64_t kernel, int64_t stride);  // padding "same"
+  ir::ValueId UpsampleNearest(const std::string& name, ir::ValueId x, int64_t factor);
   ir::ValueId GlobalAveragePool(const std::string& name, ir::ValueId x);
   ir::ValueId Concat(const std::string& name, std::vector<ir::ValueId> inputs);  // of channels
   // Active in training only. Drop-connect (per_sample) drops a whole sample's branch, not single elements.
@@ -65,7 +71,12 @@ class Layers {
   // of 8. `pooled`: x is [N,C,1,1] already.
   void ClassifierHead(ir::ValueId x, int64_t classes, bool pooled = false, float dropout = 0);
 
+  // Any other operator: the node, with its output's type.
+  ir::NodeId AddNode(const std::string& op, const std::string& name, std::vector<ir::ValueId> inputs,
+                     ir::Attrs attrs = {}, const std::vector<std::string>& outputs = {});
+
  private:
+  std::vector<int64_t> SamePads(ir::ValueId x, int64_t kernel, int64_t stride) const;
   Tensor Normal(const Shape& shape, double stddev);
   Tensor Uniform(const Shape& shape, double limit);
   ir::ValueId AddTyped(const std::string& op, const std::string& name, std::vector<ir::ValueId> inputs,

@@ -38,12 +38,10 @@ int64_t Stride32(Options /*options*/) {
 }
 
 void AddEfficientNets(std::vector<Backbone>* list) {
-  constexpr double kScales[][2] = {{1.0, 1.0}, {1.0, 1.1}, {1.1, 1.2}, {1.2, 1.4},
-                                   {1.4, 1.8}, {1.6, 2.2}, {1.8, 2.6}, {2.0, 3.1}};
   for (const bool lite : {false, true}) {
     for (int i = 0; i < (lite ? 5 : 8); ++i) {
       constexpr float kDropout[] = {0.2f, 0.2f, 0.3f, 0.3f, 0.4f, 0.4f, 0.5f, 0.5f};
-      const EfficientNetScale scale{kScales[i][0], kScales[i][1], lite, /*drop_connect=*/i > 0};
+      const EfficientNetScale scale = EfficientNetVariant(i, lite);
       list->push_back({(lite ? "efficientnet-lite" : "efficientnet-b") + std::to_string(i), lite ? "relu6" : "swish",
                        Stride32, [scale](Layers& l, ir::ValueId x, Options) { return EfficientNet(l, x, scale); },
                        EfficientNetBlock,

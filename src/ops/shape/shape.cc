@@ -207,6 +207,13 @@ void InstallReshapes() {
   identity.infer = SameAsFirst;
   ir::RegisterOp(identity);
 
+  // octet's own: a constant that training changes, where the operator that reads it would not say so. Folded away
+  // before any export.
+  OpDef parameter = Keeps("Parameter", /*commutes=*/false);
+  parameter.roles = {InputRole::kParam};
+  parameter.infer = SameAsFirst;
+  ir::RegisterOp(parameter);
+
   OpDef dropout = Keeps("Dropout");
   dropout.max_inputs = 3;
   dropout.max_outputs = 2;

@@ -1,5 +1,5 @@
 // Operators that change a tensor's shape or type but move no elements among each other: Reshape, Flatten, Squeeze,
-// Unsqueeze, Identity, Dropout, Shape, Size, Cast, Constant, ConstantOfShape. Any element type.
+// Unsqueeze, Identity, Parameter, Dropout, Shape, Size, Cast, Constant, ConstantOfShape. Any element type.
 #pragma once
 
 #include "ops/rules.h"

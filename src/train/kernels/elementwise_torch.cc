@@ -197,6 +197,7 @@ std::vector<NamedKernel> ElementwiseKernels() {
           {"Swish", Swish},
           {"Where", Where},
           {"Identity", Identity},
+          {"Parameter", Identity},
           {"Cast", Cast},
           {"Dropout", Dropout}};
 }
