@@ -38,9 +38,27 @@ struct Optimizer::Impl {
   std::vector<std::vector<at::Tensor>> moments;  // by parameter; the parameter's memory order
 
   Impl(GraphModule& m, OptimizerOptions o) : module(m), options(std::move(o)) {}
+  void Clip() const;
   UpdateTerms Terms(double learning_rate, bool with_regularizer) const;
   void Update(const UpdateTerms& terms, at::Tensor& w, const at::Tensor& g, std::vector<at::Tensor>& moments) const;
 };
+
+void Optimizer::Impl::Clip() const {
+  double sum = 0;
+  std::vector<at::Tensor> gradients;
+  for (const Parameter& p : module.parameters()) {
+    at::Tensor g = module.ParameterTensor(p.name).grad();
+    if (!p.trainable || !g.defined()) continue;
+    const double norm = g.norm().item<double>();
+    if (norm > options.clip_norm) g.mul_(options.clip_norm / norm);
+    const double clipped = std::min(norm, options.clip_norm);
+    sum += clipped * clipped;
+    gradients.push_back(g);
+  }
+  const double all = std::sqrt(sum);
+  if (all <= options.clip_norm) return;
+  for (at::Tensor& g : gradients) g.mul_(options.clip_norm / all);
+}
 
 UpdateTerms Optimizer::Impl::Terms(double learning_rate, bool with_regularizer) const {
   UpdateTerms t;
@@ -140,6 +158,7 @@ void Optimizer::ClearGradients() {
 
 void Optimizer::Step(double learning_rate) {
   const at::NoGradGuard no_grad;
+  if (impl_->options.clip_norm > 0) impl_->Clip();
   const std::vector<Parameter>& parameters = impl_->module.parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (!parameters[i].trainable) continue;

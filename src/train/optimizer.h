@@ -27,6 +27,8 @@ struct OptimizerOptions {
   std::string regularizer = "L2";                        // L2, L1, None
   std::vector<std::string> scope = {"conv2d", "dense"};  // of Parameter::scope
   double weight_decay = 0;
+  // > 0: each gradient is scaled down to at most this norm, then all of them together (without the regulariser's).
+  double clip_norm = 0;
 };
 
 class Optimizer {

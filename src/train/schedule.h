@@ -6,6 +6,11 @@
 //   soft_anneal: p < soft_start: linear from 3e-4 to base; then base / divider^(annealing points passed)
 //   step:        base * gamma^(step / floor(total_steps * step_size / 100)), continuous exponent
 //   constant:    base
+// and, as TAO's efficientdet_tf2 has them:
+//   warmup_cosine:       linear from warmup_init to base over warmup_steps, then base (1 + cos(pi t)) / 2, t from 0 to
+//   1 warmup_soft_anneal:  the same ends, the logarithm of the rate linear; base until annealing_start, then back down
+//   to
+//                        warmup_init
 #pragma once
 
 #include <cstdint>
@@ -23,6 +28,9 @@ struct ScheduleOptions {
   double annealing_divider = 10;
   double gamma = 0.000015;
   double step_size = 10;  // percent of all steps
+  int64_t warmup_steps = 0;
+  double warmup_init = 1e-4;
+  double annealing_start = 1;  // fraction of training
 };
 
 class Schedule {
@@ -32,6 +40,8 @@ class Schedule {
   double At(int64_t step) const;
 
  private:
+  double WithWarmUp(int64_t step) const;
+
   ScheduleOptions options_;
   int64_t total_steps_;
 };
