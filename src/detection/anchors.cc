@@ -91,12 +91,4 @@ BoxCode DecodeBox(const float* code, const float* anchor) {
   return box;
 }
 
-float BoxIou(const float* a, const float* b) {
-  const float height = std::min(a[2], b[2]) - std::max(a[0], b[0]);
-  const float width = std::min(a[3], b[3]) - std::max(a[1], b[1]);
-  if (height <= 0 || width <= 0) return 0;
-  const float both = height * width;
-  return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both);
-}
-
 }  // namespace octet::detection

@@ -40,7 +40,4 @@ using BoxCode = std::array<float, 4>;
 BoxCode EncodeBox(const float* box, const float* anchor);
 BoxCode DecodeBox(const float* code, const float* anchor);  // y1,x1,y2,x2
 
-// Intersection over union of two y1,x1,y2,x2 boxes; 0 when they do not overlap.
-float BoxIou(const float* a, const float* b);
-
 }  // namespace octet::detection

@@ -5,13 +5,10 @@
 
 #include "base/error.h"
 #include "detection/anchors.h"
+#include "detection/nms.h"
 
 namespace octet::detection {
 namespace {
-
-struct Corners {
-  float y1, x1, y2, x2;
-};
 
 std::vector<Corners> CornersOf(const Tensor& anchors) {
   std::vector<Corners> corners(static_cast<size_t>(anchors.dim(0)));
@@ -40,11 +37,12 @@ int64_t AssignImage(const std::vector<Corners>& corners, const float* anchors, c
   for (int64_t m = 0; m < image.box_count; ++m) {
     if (image.labels[m] < 0) continue;
     const float* box = image.boxes + 4 * m;
+    const Corners wanted = {box[0], box[1], box[2], box[3]};
     float largest = 0;
     for (int64_t a = 0; a < count; ++a) {
       const Corners& c = corners[static_cast<size_t>(a)];
       if (c.y1 >= box[2] || c.y2 <= box[0] || c.x1 >= box[3] || c.x2 <= box[1]) continue;
-      const float iou = BoxIou(&c.y1, box);
+      const float iou = Iou(c, wanted);
       if (iou > largest) {
         largest = iou;
         forced[static_cast<size_t>(m)] = a;

@@ -78,7 +78,7 @@ TEST_F(OwnNetworkLine, LikeAnyOther) {
 
   Prune(Spec("fp32", {"prune.checkpoint=" + Path("fp32/train/byom_002.octet"), "prune.threshold=0.97",
                       "prune.min_num_filters=2", "prune.granularity=1"}));
-  const std::string pruned = Path("fp32/prune/model_th=0.9_eq=union.octet");
+  const std::string pruned = Path("fp32/prune/model_th=0.97_eq=union.octet");
   EXPECT_LT(ReadFile(pruned).size(), ReadFile(Path("fp32/train/best.octet")).size());
 
   // QAT from the pruned model, although model.byom_model still names the whole one.
