@@ -11,7 +11,7 @@ DATA ?=
 help:
 	@echo 'make demo [DATA=folder]   train FP32, PTQ, QAT; export; INT8 engine; compare (under 10 minutes on 2 cores)'
 	@echo 'make test                 all tests but the slow ones'
-	@echo 'make test-all             these as well: the largest networks through everything'
+	@echo 'make test-all             these as well: every backbone through everything'
 	@echo 'make build                programs in $(BUILD)/bin'
 	@echo 'make bench                speed against ONNX Runtime and PyTorch'
 	@echo 'make asan                 tests without LibTorch under address and undefined-behaviour sanitizers'
