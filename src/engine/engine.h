@@ -62,7 +62,7 @@ class Context {
   Tensor Intermediate(const std::string& name) const;
   std::vector<std::string> intermediate_names() const;  // in the order of computation
 
-  // Runs once more on the memory of the last Run and times each step.
+  // Runs once more on the inputs of the last Run, which must still be in their place, and times each step.
   std::vector<StepTime> Profile();
   int64_t arena_bytes() const;
   std::vector<std::string> fallback_nodes() const;  // that run by their operator's reference kernel

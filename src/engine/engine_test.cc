@@ -162,7 +162,8 @@ TEST(Engine, DescribesItself) {
   EXPECT_EQ(engine.outputs()[0].name, "predictions");
   const auto context = engine.NewContext();
   EXPECT_EQ(context->inputs()[0].shape, (Shape{1, 3, 8, 8}));
-  context->Run({{"input_1", RandomInput({1, 3, 8, 8}, 1)}});
+  const Tensor image = RandomInput({1, 3, 8, 8}, 1);
+  context->Run({{"input_1", image}});
   EXPECT_EQ(context->Profile().size(), engine.graph().node_count());
 }
 

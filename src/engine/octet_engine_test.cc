@@ -31,6 +31,13 @@ void* operator new(size_t bytes) {
 void* operator new[](size_t bytes) {
   return Allocate(bytes);
 }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  if (counting) ++allocations;
+  return std::malloc(bytes > 0 ? bytes : 1);
+}
+void* operator new[](size_t bytes, const std::nothrow_t& tag) noexcept {
+  return operator new(bytes, tag);
+}
 void operator delete(void* p) noexcept {
   std::free(p);
 }
