@@ -142,6 +142,36 @@ bool BindActivation(Session& session, const Node& node, const Place& x, const Pl
   return true;
 }
 
+// Axes in another order: runs of the output's last axis, gathered from the input with one stride.
+bool BindTranspose(const Node& node, const Place& x, const Place& y, Step& step) {
+  const Shape& shape = x.type.shape;
+  const size_t rank = shape.size();
+  std::vector<int64_t> perm = node.attr_ints("perm", {});
+  if (perm.empty()) {
+    for (size_t i = 0; i < rank; ++i) perm.push_back(static_cast<int64_t>(rank - 1 - i));
+  }
+  if (rank < 2 || rank > 6 || perm.size() != rank) return false;
+  std::vector<int64_t> strides(rank, 1), steps(rank);  // of the input; of the input along each output axis
+  for (size_t i = rank - 1; i-- > 0;) strides[i] = strides[i + 1] * shape[i + 1];
+  for (size_t i = 0; i < rank; ++i) steps[i] = strides.at(static_cast<size_t>(perm[i]));
+  const Shape out = y.type.shape;
+  const int64_t run = out.back();
+  const int64_t runs = NumElements(out) / std::max<int64_t>(run, 1);
+  step.run = [=, &x, &y](int part, int parts) {
+    const Range range = Share(runs, part, parts);
+    for (int64_t r = range.begin; r < range.end; ++r) {
+      const float* from = F32(x);
+      for (int64_t axis = static_cast<int64_t>(rank) - 2, rest = r; axis >= 0; --axis) {
+        from += rest % out[axis] * steps[axis];
+        rest /= out[axis];
+      }
+      float* to = F32(y) + r * run;
+      for (int64_t i = 0; i < run; ++i) to[i] = from[i * steps.back()];
+    }
+  };
+  return true;
+}
+
 bool BindGlobalAveragePool(const Place& x, const Place& y, Step& step) {
   if (x.type.shape.size() != 4) return false;
   const int64_t plane = x.nchw.h * x.nchw.w, count = x.nchw.n * x.nchw.c;
@@ -193,6 +223,7 @@ bool BindFloat(Session& session, ir::NodeId id, Step& step) {
   }
   if (node.op == "Add" || node.op == "Mul") return BindTwo(session, node, step);
   if (node.op == "GlobalAveragePool") return BindGlobalAveragePool(x, y, step);
+  if (node.op == "Transpose") return BindTranspose(node, x, y, step);
   if (node.op == "Concat") return BindFloatConcat(session, node, y, step);
   if (BindActivation(session, node, x, y, step)) return true;
   if (node.op == "Conv") return BindFloatConv(session, node, x, y, step);

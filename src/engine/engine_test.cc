@@ -151,6 +151,23 @@ TEST(Engine, FloatLayers) {
   }
 }
 
+TEST(Engine, FloatTranspose) {
+  for (const std::vector<int64_t>& perm :
+       {std::vector<int64_t>{0, 2, 3, 1}, {0, 3, 1, 2}, {0, 1, 3, 2}, {0, 2, 1, 3}, {0, 1, 2, 3}}) {
+    LoweredGraphMaker maker(10);
+    ir::Graph& g = maker.graph();
+    const ir::ValueId x = g.AddInput("input_1", {DType::kF32, {ir::kDynamic, 5, 4, 3}});
+    g.MarkOutput(maker.Value("Transpose", "y", {x}, {{"perm", perm}}));
+    ir::InferTypes(g);
+    const Tensor image = RandomInput({2, 5, 4, 3}, 6);
+    for (int threads : {1, 2}) {
+      const auto context = Engine::FromGraph(g).NewContext({2, threads, false});
+      EXPECT_EQ(context->fallback_nodes(), std::vector<std::string>());
+      EXPECT_TRUE(context->Run({{"input_1", image}})[0] == ir::RunReference(g, {{"input_1", image}})[0]);
+    }
+  }
+}
+
 TEST(Engine, DescribesItself) {
   LoweredGraphMaker maker(3);
   const Engine engine = Engine::FromGraph(maker.Make(5, 3, 8, 8), {{"network", "random"}}, "reference");
