@@ -18,7 +18,7 @@ struct WalkOptions {
   bool write_files = true;  // ONNX files for witnesses; false: bytes in memory only
 };
 
-// What a witness (tests/witness/check_walk.py) reads: one line a file, "kind onnx output x.npy y.npy".
+// What a witness (tests/witness/check_walk.py) reads: one line a file, "kind onnx output x.npy y.npy codes".
 struct WalkResult {
   std::vector<std::string> manifest;
   int64_t trained = 0;      // parameters that the FP32 steps changed
