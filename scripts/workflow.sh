@@ -14,7 +14,19 @@ out=${OUT_DIR:?a folder for the results}
 prune=${PRUNE:-0.4}
 start=$SECONDS
 say() { printf '\n== [%dm%02ds] %s\n' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)) "$*"; }
-newest() { find "$1" -name '*_[0-9]*.octet' | sort | tail -1; }
+newest() { find "$1" -name '*_[0-9]*.octet' 2>/dev/null | sort | tail -1; }
+train() {  # folder, settings: a training that has ended is not run again, one that was stopped goes on
+  local run=$1
+  shift
+  if [[ -f "$out/$run/done" ]]; then
+    echo "$out/$run/done exists: not trained again"
+    return
+  fi
+  local resume=false
+  [[ -z "$(newest "$out/$run/train")" ]] || resume=true
+  $octet classification train "${common[@]}" results_dir="$out/$run" train.resume=$resume "$@"
+  touch "$out/$run/done"
+}
 
 classes=$(find -L "$data/train" -mindepth 1 -maxdepth 1 -type d | wc -l)
 common=(-e "$spec" dataset.train_dataset_path="$data/train" dataset.val_dataset_path="$data/${splits[0]}"
@@ -22,7 +34,7 @@ common=(-e "$spec" dataset.train_dataset_path="$data/train" dataset.val_dataset_
 mkdir -p "$out"
 
 say "train, FP32, ${EPOCHS:=12} epochs"
-$octet classification train "${common[@]}" results_dir="$out/fp32" train.num_epochs="$EPOCHS"
+train fp32 train.num_epochs="$EPOCHS"
 model=$(newest "$out/fp32/train")
 
 if [[ "$prune" != 0 ]]; then
@@ -30,17 +42,16 @@ if [[ "$prune" != 0 ]]; then
   $octet classification prune "${common[@]}" results_dir="$out/pruned" prune.checkpoint="$model" prune.threshold="$prune"
   model=$(find "$out/pruned/prune" -name 'model_*.octet')
   say "retrain the pruned network, FP32, ${RETRAIN_EPOCHS:=6} epochs"
-  $octet classification train "${common[@]}" results_dir="$out/retrain" train.checkpoint="$model" \
-    train.num_epochs="$RETRAIN_EPOCHS"
+  train retrain train.checkpoint="$model" train.num_epochs="$RETRAIN_EPOCHS"
   model=$(newest "$out/retrain/train")
 fi
 
 more=(train.checkpoint="$model" train.num_epochs="${QAT_EPOCHS:=4}" train.lr_config.learning_rate="${QAT_LR:=0.005}"
       train.lr_config.soft_start=0.0)
 say "control: $QAT_EPOCHS more epochs in FP32"
-$octet classification train "${common[@]}" results_dir="$out/control" "${more[@]}"
+train control "${more[@]}"
 say "QAT: the same epochs from the same weights"
-$octet classification train "${common[@]}" results_dir="$out/qat" train.qat=true "${more[@]}"
+train qat train.qat=true "${more[@]}"
 for run in fp32 control qat; do
   $octet classification export "${common[@]}" results_dir="$out/$run" export.checkpoint="$(newest "$out/$run/train")"
 done

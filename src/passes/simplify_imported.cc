@@ -156,13 +156,13 @@ bool FindBias(Graph& g, NodeId id) {
   for (size_t i = 0; i < 2; ++i) {
     const ValueId y = add.input(i);
     const Node* layer = g.producer(y);
-    if (layer == nullptr || layer->inputs.size() > 2 || g.only_consumer(y) != id) continue;
+    if (layer == nullptr || layer->inputs.size() != 2 || g.only_consumer(y) != id) continue;
     const Shape& shape = g.value(y).type.shape;
+    const bool matrix = layer->op == "MatMul" && shape.size() == 2;
+    if (!matrix && layer->op != "Conv" && layer->op != "ConvTranspose") continue;
     if (shape.size() < 2 || shape[1] < 0 || !g.value(layer->input(1)).is_constant()) continue;
     const std::optional<Tensor> bias = PerChannel(g, add.input(1 - i), shape.size(), shape[1]);
     if (!bias) continue;
-    const bool matrix = layer->op == "MatMul" && shape.size() == 2;
-    if (!matrix && layer->op != "Conv" && layer->op != "ConvTranspose") continue;
     const ValueId constant = g.AddConstant(g.value(add.input(1 - i)).name + ".bias", *bias);
     const ir::Attrs attrs = layer->attrs;
     const std::string op = matrix ? "Gemm" : layer->op;

@@ -104,7 +104,8 @@ class Walk {
       }
     }
     // A ReLU that is off for the whole batch stops a few gradients; a disconnected network stops most.
-    OCTET_REQUIRE(result_.trained > 0 && static_cast<int64_t>(same.size()) <= result_.trained / 4,
+    OCTET_REQUIRE(result_.trained > 0 &&
+                      static_cast<double>(same.size()) <= static_cast<double>(result_.trained) * options_.still,
                   "{} of {} parameters did not move in two steps, the first is '{}'", same.size(),
                   module.parameters().size(), same.empty() ? "" : same[0]);
   }

@@ -55,6 +55,7 @@ bool WalkFile(const std::string& path, const std::string& folder) {
     WalkOptions walk;
     walk.folder = folder;
     walk.batch = 3;
+    walk.still = 1;
     walk.write_files = !folder.empty();
     const WalkResult result = WalkNetwork(seven, walk);
     fmt::print("ok    {:<40} forward {}, trained {}, quantizers {} + {}, codes {}, fallback {} {}, {:.1f} s\n", name,
