@@ -62,15 +62,16 @@ class Lowering {
     if (it != real_.end()) return it->second;
     if (old_.value(v).is_constant()) return real_[v] = new_.AddConstant(old_.value(v).name, old_.value(v).constant);
     if (const Codes* codes = FindCodes(v)) {
-      return real_[v] = Emit("QDequantize", old_.value(v).name, {codes->value}, {{"scale", codes->scale}},
-                             old_.value(v).name);
+      return real_[v] =
+                 Emit("QDequantize", old_.value(v).name, {codes->value}, {{"scale", codes->scale}}, old_.value(v).name);
     }
     const Node* p = old_.producer(v);
     OCTET_CHECK(p != nullptr && p->op == "DequantizeLinear", "'{}' was not lowered", old_.value(v).name);
     const std::optional<QuantizedWeight> weight = WeightOf(v);
     OCTET_REQUIRE(weight.has_value(), "node '{}' dequantizes a tensor that octet cannot lower", p->name);
     const int axis = weight->scales.size() == 1 ? 0 : static_cast<int>(p->attr_int("axis", 1));
-    return real_[v] = new_.AddConstant(old_.value(v).name, quant::DequantizeWeight(weight->codes, weight->scales, axis));
+    return real_[v] =
+               new_.AddConstant(old_.value(v).name, quant::DequantizeWeight(weight->codes, weight->scales, axis));
   }
   ValueId Emit(const std::string& op, const std::string& node_name, std::vector<ValueId> inputs, Attrs attrs,
                const std::string& output) {
@@ -113,9 +114,9 @@ class Lowering {
 
   // ---- output: codes when the only reader is a quantizer, float otherwise
   struct Result {
-    ValueId value;         // old
+    ValueId value;  // old
     NodeId quantize = kNoNode;
-    float scale = 0;       // 0: float output
+    float scale = 0;  // 0: float output
     std::string name;
   };
   Result ResultFor(ValueId v) const {
@@ -193,8 +194,10 @@ class Lowering {
   void MarkDone(const FusionRegion& r, ValueId output) {
     bool fused = true;
     for (const NodeId id : r.nodes) {
-      if (fused) done_.insert(id);
-      else LowerSingle(id), done_.insert(id);
+      if (fused)
+        done_.insert(id);
+      else
+        LowerSingle(id), done_.insert(id);
       if (old_.node(id).output() == output) fused = false;
     }
   }
@@ -216,7 +219,8 @@ class Lowering {
     }
     const int64_t channels = codes.dim(0);
     std::vector<float> m(static_cast<size_t>(channels));
-    for (size_t k = 0; k < m.size(); ++k) m[k] = x.scale * (weight.scales.size() == 1 ? weight.scales[0] : weight.scales[k]);
+    for (size_t k = 0; k < m.size(); ++k)
+      m[k] = x.scale * (weight.scales.size() == 1 ? weight.scales[0] : weight.scales[k]);
     const ValueId w = new_.AddConstant(anchor.name + ".codes", codes);
     const ValueId multiplier = new_.AddConstant(anchor.name + ".m", Tensor::From<float>({channels}, m));
     attrs["residual_scale"] = residual != nullptr ? residual->scale : 0.0f;
@@ -259,7 +263,8 @@ class Lowering {
     if (old_.value(node.input(0)).is_constant()) return true;  // a weight: its reader asks WeightOf
     const std::optional<float> scale = ScalarScale(node);
     OCTET_REQUIRE(scale.has_value(),
-                  "node '{}': the INT8 engine needs one constant scale per activation and an INT8 zero point of 0", node.name);
+                  "node '{}': the INT8 engine needs one constant scale per activation and an INT8 zero point of 0",
+                  node.name);
     const Codes* known = FindCodes(node.input(0));
     if (known != nullptr && known->scale == *scale) {
       codes_[node.output()] = *known;
@@ -339,22 +344,44 @@ class Lowering {
     return true;  // of a weight: its reader asks WeightOf
   }
 
+  // A pool's window with pads for what ceil_mode and auto_pad ask; nothing for dilation, unknown sizes, or windows that
+  // would lie in the padding alone. The output's size says how much stands at the end.
+  std::optional<Attrs> ExplicitWindow(const Node& node) const {
+    using Ints = std::vector<int64_t>;
+    const Shape& in = old_.value(node.input(0)).type.shape;
+    const Shape& out = old_.value(node.output()).type.shape;
+    const Ints kernel = node.attr_ints("kernel_shape", {}), dilations = node.attr_ints("dilations", {});
+    const std::string auto_pad = node.attr_string("auto_pad", "NOTSET");
+    if (in.size() != 4 || out.size() != 4 || kernel.size() != 2) return {};
+    if (std::any_of(dilations.begin(), dilations.end(), [](int64_t d) { return d != 1; })) return {};
+    const Ints strides = node.attr_ints("strides", {1, 1});
+    Ints pads = node.attr_ints("pads", {0, 0, 0, 0});
+    if (auto_pad != "NOTSET" || node.attr_int("ceil_mode", 0) != 0) {
+      for (size_t i = 0; i < 2; ++i) {
+        if (in[i + 2] < 0 || out[i + 2] < 0) return {};
+        const int64_t total = std::max<int64_t>(0, (out[i + 2] - 1) * strides[i] + kernel[i] - in[i + 2]);
+        if (auto_pad == "SAME_UPPER") pads[i] = total / 2;
+        if (auto_pad == "SAME_LOWER") pads[i] = total - total / 2;
+        if (auto_pad == "VALID") pads[i] = 0;
+        pads[i + 2] = std::max<int64_t>(0, total - pads[i]);
+        if (pads[i + 2] >= kernel[i]) return {};
+      }
+    }
+    Attrs window = {{"kernel_shape", kernel}, {"strides", strides}};
+    if (pads != Ints(4, 0)) window["pads"] = pads;
+    return window;
+  }
+
   bool LowerCommuting(const Node& node) {
     const Codes* x = FindCodes(node.input(0));
     if (x == nullptr) return false;
     const bool pool = node.op == "MaxPool";
-    const std::vector<int64_t> dilations = node.attr_ints("dilations", {});
-    if (pool && (node.attr_int("ceil_mode", 0) != 0 || node.attr_string("auto_pad", "NOTSET") != "NOTSET" ||
-                 std::any_of(dilations.begin(), dilations.end(), [](int64_t d) { return d != 1; }))) {
-      return false;
-    }
     const float scale = x->scale;
     Attrs attrs = node.attrs;
     if (pool) {
-      attrs.clear();
-      for (const char* key : {"kernel_shape", "strides", "pads"}) {
-        if (node.has_attr(key)) attrs[key] = node.attrs.at(key);
-      }
+      const std::optional<Attrs> window = ExplicitWindow(node);
+      if (!window) return false;
+      attrs = *window;
     }
     std::vector<ValueId> inputs = {x->value};
     for (size_t i = 1; i < node.inputs.size(); ++i) inputs.push_back(Real(node.inputs[i]));
@@ -365,7 +392,7 @@ class Lowering {
 
   // A sum's terms from left to right: codes, or codes times a constant number.
   struct Term {
-    ValueId value;  // new
+    ValueId value;   // new
     ValueId source;  // old
     float scale;
     bool weighted;
@@ -437,10 +464,17 @@ class Lowering {
     const Codes* x = FindCodes(node.input(0));
     if (x == nullptr || old_.value(node.input(0)).type.shape.size() != 4) return false;
     const bool global = node.op == "GlobalAveragePool";
-    if (!global && (node.attr_int("ceil_mode", 0) != 0 || node.attr_string("auto_pad", "NOTSET") != "NOTSET")) return false;
-    const Result result = ResultFor(node.output());
     Attrs attrs;
-    if (!global) attrs = node.attrs;
+    if (!global) {
+      // Padding of ceil_mode counts for nobody, that of pads for those who say so.
+      const bool count = node.attr_int("count_include_pad", 0) != 0;
+      const bool plain = node.attr_int("ceil_mode", 0) == 0 && node.attr_string("auto_pad", "NOTSET") == "NOTSET";
+      const std::optional<Attrs> window = ExplicitWindow(node);
+      if (!window || (count && !plain)) return false;
+      attrs = *window;
+      if (count) attrs["count_include_pad"] = int64_t{1};
+    }
+    const Result result = ResultFor(node.output());
     attrs["x_scale"] = x->scale;
     attrs["y_scale"] = result.scale;
     SetResult(result, Emit(global ? "QGlobalAveragePool" : "QAveragePool", node.name, {x->value}, attrs, result.name));
@@ -469,6 +503,8 @@ class Lowering {
 
 }  // namespace
 
-Graph LowerForEngine(const Graph& graph) { return Lowering(HoistQuantizers(graph)).Run(); }
+Graph LowerForEngine(const Graph& graph) {
+  return Lowering(HoistQuantizers(graph)).Run();
+}
 
 }  // namespace octet::passes

@@ -1,5 +1,5 @@
-// Passes as text-to-text goldens (testdata/, rewritten with OCTET_UPDATE_GOLDENS=1), and their arithmetic on the reference
-// kernels.
+// Passes as text-to-text goldens (testdata/, rewritten with OCTET_UPDATE_GOLDENS=1), and their arithmetic on the
+// reference kernels.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,9 +55,13 @@ void ExpectGolden(const Graph& g, const std::string& name) {
   EXPECT_EQ(text, ReadFile(path)) << "set OCTET_UPDATE_GOLDENS=1 to rewrite " << path;
 }
 
-std::map<std::string, Tensor> Feed(uint32_t seed = 99) { return {{"input_1", Random({2, 3, 8, 8}, seed)}}; }
+std::map<std::string, Tensor> Feed(uint32_t seed = 99) {
+  return {{"input_1", Random({2, 3, 8, 8}, seed)}};
+}
 
-Tensor RunOne(const Graph& g, const std::string& value) { return ir::RunReference(g, Feed(), {g.Find(value)})[0]; }
+Tensor RunOne(const Graph& g, const std::string& value) {
+  return ir::RunReference(g, Feed(), {g.Find(value)})[0];
+}
 
 void ExpectNear(const Tensor& a, const Tensor& b, float tolerance) {
   ASSERT_EQ(a.shape(), b.shape());
@@ -176,7 +180,8 @@ TEST(StripQdq, TensorRtFindsTheCodesOfTraining) {
 TEST(StripQdq, ScalesCoverCommutingOperators) {
   std::vector<std::string> names;
   for (const auto& [name, scale] : CollectScales(FoldBatchNorm(PrepareForQat(Small())))) names.push_back(name);
-  EXPECT_THAT(names, ElementsAre("input_1", "stem_relu", "pool", "right", "sum_relu", "gate_sigmoid", "gated", "swish_mul"));
+  EXPECT_THAT(names,
+              ElementsAre("input_1", "stem_relu", "pool", "right", "sum_relu", "gate_sigmoid", "gated", "swish_mul"));
 }
 
 TEST(LowerForEngine, Golden) {
@@ -212,6 +217,46 @@ TEST(LowerForEngine, PoolWithUnitDilationsStaysInCodes) {
   g.mutable_node(g.value(g.Find("pool")).producer).attrs["dilations"] = std::vector<int64_t>{1, 1};
   const Graph lowered = PrepareForEngine(PrepareForQat(g));
   EXPECT_EQ(lowered.producer(lowered.Find("pool.q"))->op, "QMaxPool");
+}
+
+// GoogLeNet's and SqueezeNet's pools, and TensorFlow's.
+TEST(LowerForEngine, PoolsOfCeilModeAndAutoPadStayInCodes) {
+  for (const char* op : {"MaxPool", "AveragePool"}) {
+    for (const char* form : {"ceil", "SAME_UPPER", "SAME_LOWER"}) {
+      SCOPED_TRACE(std::string(op) + " " + form);
+      Graph g = Small();
+      ir::Node& pool = g.mutable_node(g.value(g.Find("pool")).producer);
+      pool.op = op;
+      pool.attrs = {{"kernel_shape", std::vector<int64_t>{3, 3}}, {"strides", std::vector<int64_t>{2, 2}}};
+      if (std::string(form) == "ceil") {
+        pool.attrs["ceil_mode"] = int64_t{1};
+      } else {
+        pool.attrs["auto_pad"] = std::string(form);
+      }
+      ir::InferTypes(g);
+      const Graph folded = PrepareForExport(PrepareForQat(g));
+      const Graph lowered = LowerForEngine(folded);
+      const std::string quantized = std::string("Q") + op;
+      const ir::Node* made = nullptr;
+      for (const ir::NodeId id : lowered.Order()) {
+        if (lowered.node(id).op == quantized) made = &lowered.node(id);
+      }
+      ASSERT_NE(made, nullptr);
+      // Both read the same codes, so what follows differs by ties of the average alone.
+      ExpectNear(RunOne(folded, "tanh"), RunOne(lowered, "tanh"), 2e-2f);
+      if (pool.op == "MaxPool") {
+        const float scale =
+            folded.value(folded.producer(folded.Find("stem_relu.q"))->input(1)).constant.ToVector<float>()[0];
+        const Tensor codes = RunOne(lowered, "pool.q"), wanted = RunOne(folded, "pool");
+        ASSERT_EQ(codes.size(), wanted.size());
+        int different = 0;
+        for (int64_t i = 0; i < codes.size(); ++i) {
+          different += std::abs(static_cast<float>(codes.data<int8_t>()[i]) * scale - wanted.data<float>()[i]) > 1e-5f;
+        }
+        EXPECT_LE(different, 1);
+      }
+    }
+  }
 }
 
 TEST(LowerForEngine, FloatGraphStaysFloat) {

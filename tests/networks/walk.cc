@@ -270,8 +270,7 @@ class Walk {
       compared += value.size();
       return it->second;
     });
-    // A near-tie behind a float operator (a mean, a sigmoid) may round the other way: one in a million.
-    OCTET_REQUIRE(compared > 0 && different <= 1 + compared / 1000000,
+    OCTET_REQUIRE(compared > 0 && different <= 1 + compared / options_.codes_per_tie,
                   "recipe {}: {} of {} codes differ between LibTorch and the engine", recipe, different, compared);
     result_.codes += compared;
     return expected;

@@ -18,6 +18,9 @@ struct WalkOptions {
   // So many parameters may stay for one that moves in two steps. With batch norm folded into untrained weights most of a
   // network's activations are off or clipped: a file from an exporter needs more than a network of the zoo.
   double still = 0.25;
+  // One code in so many may differ by 1 between engine and LibTorch: a near-tie behind a float operator (a mean, a
+  // sigmoid; for files also LayerNormalization and Gelu).
+  int64_t codes_per_tie = 1000000;
   bool write_files = true;  // ONNX files for witnesses; false: bytes in memory only
 };
 

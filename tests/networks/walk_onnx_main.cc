@@ -56,6 +56,7 @@ bool WalkFile(const std::string& path, const std::string& folder) {
     walk.folder = folder;
     walk.batch = 3;
     walk.still = 1;
+    walk.codes_per_tie = 100000;
     walk.write_files = !folder.empty();
     const WalkResult result = WalkNetwork(seven, walk);
     fmt::print("ok    {:<40} forward {}, trained {}, quantizers {} + {}, codes {}, fallback {} {}, {:.1f} s\n", name,
