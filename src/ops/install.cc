@@ -4,6 +4,7 @@
 
 #include "ops/activation/activation.h"
 #include "ops/conv/conv.h"
+#include "ops/detection/detection.h"
 #include "ops/elementwise/elementwise.h"
 #include "ops/gemm/gemm.h"
 #include "ops/layout/layout.h"
@@ -30,6 +31,7 @@ void InstallOps() {
     InstallLayout();
     InstallReduce();
     InstallResize();
+    InstallDetection();
     InstallQuantize();
     InstallQuantized();
   });

@@ -1,5 +1,5 @@
 // Every key of a classification spec: TAO's names and defaults (classification_tf2, TAO Toolkit 6), then octet's own.
-#include "spec/tables.h"
+#include "spec/common_keys.h"
 
 namespace octet::spec {
 namespace {
@@ -41,21 +41,6 @@ std::vector<std::string> Backbones() {
 
 std::vector<Key> Keys() {
   return {
-      {"results_dir", kString, "\"\"", Any(), "root folder of everything that commands write"},
-      {"encryption_key", kString, "null", Any(), "pass phrase of TAO's encrypted models; octet writes none", kIgnored},
-      {"model_name", kString, "null", Any(), "name of the model in TAO's API", kIgnored},
-      {"num_gpus", kInt, "1", AtLeast(1), "GPUs of a multi-process run", kIgnored},
-      {"gpu_ids", kInts, "[0]", AtLeast(0), "with `device: cuda`: the GPU to use, the first of the list"},
-      {"num_processes", kInt, "-1", AtLeast(-1), "MPI processes", kIgnored},
-      {"multi_node", kBool, "false", Any(), "MPI over several machines", kIgnored},
-      {"cuda_blocking", kBool, "false", Any(), "CUDA debugging", kIgnored},
-      {"data_format", kString, "channels_first", OneOf({"channels_first", "channels_last"}),
-       "layout of the network in TensorFlow; octet is always NCHW", kIgnored},
-      {"device", kString, "cpu", OneOf({"cpu", "cuda"}),
-       "octet: where training runs; cuda needs an octet built with a CUDA LibTorch"},
-      {"mpi_args.nccl_ib_hca", kString, "\"mlx5_4,mlx5_6,mlx5_8,mlx5_10\"", Any(), "NCCL setting", kIgnored},
-      {"mpi_args.nccl_socket_ifname", kString, "\"^lo,docker\"", Any(), "NCCL setting", kIgnored},
-
       {"dataset.train_dataset_path", kString, "???", Any(), "folder of class folders"},
       {"dataset.val_dataset_path", kString, "???", Any(), "folder of the same class folders"},
       {"dataset.num_classes", kInt, "20", AtLeast(2), "must equal the number of class folders"},
@@ -139,39 +124,7 @@ std::vector<Key> Keys() {
       {"train.optim_config.beta_2", kFloat, "0.99", InHalfOpen(0, 1), "adam"},
       {"train.optim_config.rho", kFloat, "0.5", InHalfOpen(0, 1), "rmsprop"},
       {"train.optim_config.epsilon", kFloat, "0.0001", Above(0), "adam, rmsprop"},
-      {"train.wandb.enable", kBool, "true", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.project", kString, "TAO Toolkit", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.entity", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.group", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.tags", kStrings, "[]", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.reinit", kBool, "false", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.sync_tensorboard", kBool, "false", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.save_code", kBool, "false", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.name", kString, "classification", Any(), "Weights & Biases", kIgnored},
-      {"train.wandb.run_id", kString, "\"\"", Any(), "Weights & Biases", kIgnored},
-      {"train.clearml.project", kString, "TAO Toolkit", Any(), "ClearML", kIgnored},
-      {"train.clearml.task", kString, "classification_train", Any(), "ClearML", kIgnored},
-      {"train.clearml.deferred_init", kBool, "false", Any(), "ClearML", kIgnored},
-      {"train.clearml.reuse_last_task_id", kBool, "false", Any(), "ClearML", kIgnored},
-      {"train.clearml.continue_last_task", kBool, "false", Any(), "ClearML", kIgnored},
-      {"train.clearml.tags", kStrings, "[]", Any(), "ClearML", kIgnored},
       {"train.results_dir", kString, "null", Any(), "default: results_dir/train"},
-
-      {"quant.recipe", kString, "fused", OneOf({"fused", "inputs"}),
-       "octet: where Q/DQ pairs stand. fused: after what TensorRT fuses; inputs: on inputs and weights of layers, as "
-       "in "
-       "TAO's TF2 code"},
-      {"quant.calibration", kString, "entropy", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
-       "octet: how PTQ finds ranges; entropy is TensorRT's default"},
-      {"quant.qat_calibration", kString, "max", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
-       "octet: how QAT finds the ranges that it starts from"},
-      {"quant.percentile", kFloat, "99.99", Between(50, 100), "octet: of percentile calibration"},
-      {"quant.calibration_batches", kInt, "16", AtLeast(1), "octet: batches that calibration looks at"},
-      {"quant.freeze_bn_epoch", kInt, "0", AtLeast(-1),
-       "octet: QAT: after so many epochs batch normalization uses its running statistics and keeps them; 0, -1: never"},
-      {"quant.freeze_observer_epoch", kInt, "0", AtLeast(-1),
-       "octet: QAT: after so many epochs the ranges of activations stay; 0, -1: never"},
-      {"quant.calibration_dataset_path", kString, "null", Any(), "octet: default: dataset.train_dataset_path"},
 
       {"evaluate.dataset_path", kString, "???", Any(), "folder of class folders"},
       {"evaluate.checkpoint", kString, "???", Any(), "trained model (.octet) or .onnx"},
@@ -207,56 +160,27 @@ std::vector<Key> Keys() {
       {"prune.min_num_filters", kInt, "16", AtLeast(1), "channels that stay at least"},
       {"prune.excluded_layers", kStrings, "[]", Any(), "names"},
       {"prune.results_dir", kString, "null", Any(), "default: results_dir/prune"},
-
-      {"gen_trt_engine.onnx_file", kString, "???", Any(), "what `export` wrote, or a .octet model"},
-      {"gen_trt_engine.trt_engine", kString, "null", Any(), "plan to write; default: model.plan in the results folder"},
-      {"gen_trt_engine.results_dir", kString, "null", Any(), "default: results_dir/gen_trt_engine"},
-      {"gen_trt_engine.tensorrt.data_type", kString, "fp32", OneOf({"fp32", "fp16", "int8"}), "precision"},
-      {"gen_trt_engine.tensorrt.max_workspace_size", kInt, "2", AtLeast(1), "GiB", kIgnored},
-      {"gen_trt_engine.tensorrt.min_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
-      {"gen_trt_engine.tensorrt.opt_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
-      {"gen_trt_engine.tensorrt.max_batch_size", kInt, "1", AtLeast(1), "octet's plans take any batch", kIgnored},
-      {"gen_trt_engine.tensorrt.calibration.cal_image_dir", kString, "\"\"", Any(), "images for PTQ"},
-      {"gen_trt_engine.tensorrt.calibration.cal_cache_file", kString, "\"\"", Any(), "calibration cache"},
-      {"gen_trt_engine.tensorrt.calibration.cal_batch_size", kInt, "1", AtLeast(1), "images per batch"},
-      {"gen_trt_engine.tensorrt.calibration.cal_batches", kInt, "1", AtLeast(1), "batches"},
-      {"gen_trt_engine.tensorrt.calibration.cal_data_file", kString, "\"\"", Any(), "TAO's tensor file", kIgnored},
   };
 }
 
 std::vector<Alias> Aliases() {
-  const std::string tensorrt = "gen_trt_engine.tensorrt.";
-  std::vector<Alias> aliases = {
-      {"build", {"gen_trt_engine"}},
-      {"key", {"encryption_key"}},
+  std::vector<Alias> aliases = CommonAliases();
+  const std::vector<Alias> own = {
       {"data", {"dataset"}},
       {"augment", {"dataset.augmentation"}},
-      {"training_config", {"train"}},
       {"model.arch", {"model.backbone"}},
       {"model.input_image_size", {"model.input_channels", "model.input_height", "model.input_width"}},
-      {"train.enable_qat", {"train.qat"}},
       {"train.learning_rate", {"train.lr_config.learning_rate"}},
       {"train.pretrained_model_path", {"train.checkpoint"}},
-      {"prune.output_path", {"prune.results_dir"}},
-      {"export.output_path", {"export.onnx_file"}},
-      {"export.engine_file", {"gen_trt_engine.trt_engine"}},
   };
-  for (const char* section : {"evaluate", "inference", "export", "prune"}) {
-    aliases.push_back({std::string(section) + ".model_path", {std::string(section) + ".checkpoint"}});
-  }
-  for (const char* name : {"data_type", "max_workspace_size", "min_batch_size", "opt_batch_size", "max_batch_size"}) {
-    aliases.push_back({std::string("export.") + name, {tensorrt + name}});
-  }
-  for (const char* name : {"cal_image_dir", "cal_cache_file", "cal_batch_size", "cal_batches", "cal_data_file"}) {
-    aliases.push_back({std::string("export.") + name, {tensorrt + "calibration." + name}});
-  }
+  aliases.insert(aliases.end(), own.begin(), own.end());
   return aliases;
 }
 
 }  // namespace
 
 TaskTable ClassificationTable() {
-  return {"classification", "Classification", Keys(), Aliases()};
+  return {"classification", "Classification", WithCommonKeys(Keys(), "classification", "channels_first"), Aliases()};
 }
 
 }  // namespace octet::spec

@@ -232,7 +232,7 @@ TEST(Spec, RequiredKeysAndFiles) {
             "command line: export.checkpoint: '" + here + "/CMakeLists.txt' is a file; expected a folder");
   EXPECT_EQ(MessageOf([] { LoadSpec("classification", "no/such.yaml"); }), "spec file 'no/such.yaml' does not exist");
   EXPECT_EQ(MessageOf([] { LoadSpec("clasification", "x"); }),
-            "unknown task 'clasification'; expected one of: classification");
+            "unknown task 'clasification'; expected one of: classification, efficientdet");
 }
 
 TEST(Spec, BrokenYaml) {

@@ -6,7 +6,7 @@
 namespace octet::spec {
 
 const std::vector<TaskTable>& AllTables() {
-  static const std::vector<TaskTable> tables = {ClassificationTable()};
+  static const std::vector<TaskTable> tables = {ClassificationTable(), EfficientDetTable()};
   return tables;
 }
 

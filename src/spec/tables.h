@@ -31,5 +31,6 @@ const TaskTable& TableOf(const std::string& task);
 std::string SpecDocs();
 
 TaskTable ClassificationTable();
+TaskTable EfficientDetTable();
 
 }  // namespace octet::spec

@@ -1,6 +1,13 @@
 #include "task/calibrate.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
+#include "base/progress.h"
+#include "passes/strip_qdq.h"
+#include "quant/quantize.h"
+#include "task/run.h"
 #include "train/graph_module.h"
 
 namespace octet::task {
@@ -49,6 +56,36 @@ std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource
   std::map<std::string, float> amax;
   for (const auto& [name, observer] : observers) amax[name] = static_cast<float>(observer.Amax());
   return amax;
+}
+
+void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std::string, Tensor>& state,
+                         int64_t batches, const ImageSource& source) {
+  batches = std::min(spec.GetInt("quant.calibration_batches"), batches);
+  Progress progress("calibrate", batches, "batches");
+  int64_t done = 0;
+  CalibrationOptions options;
+  options.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
+  options.percentile = spec.GetFloat("quant.percentile");
+  options.device = DeviceFromSpec(spec);
+  for (const auto& [name, scale] : passes::CollectScales(graph)) options.tensors.insert(name);
+  const auto first = [&](Tensor& images) {
+    if (done == batches || !source(images)) return false;
+    ++done;
+    progress.Advance(1);
+    return true;
+  };
+  const std::map<std::string, float> amax = Calibrate(passes::StripQdq(graph), first, options);
+  progress.Finish();
+  constexpr double kDecay = 0.999;
+  for (const ir::NodeId id : graph.Order()) {
+    const ir::Node& node = graph.node(id);
+    if (node.op != "QuantizeLinear" || node.attr_string("observer", "") != "moving_average") continue;
+    const float range = amax.at(graph.value(node.input(0)).name);
+    graph.set_constant(node.input(1), Tensor::Scalar(quant::ScaleOfAmax(range)));
+    const std::string key = "observer/" + graph.value(node.input(1)).name;
+    state[key + "/mean"] = Tensor::Scalar(range * (1.0 - std::pow(kDecay, static_cast<double>(done))));
+    state[key + "/count"] = Tensor::Scalar(done);
+  }
 }
 
 }  // namespace octet::task

@@ -9,6 +9,7 @@
 
 #include "ir/graph.h"
 #include "quant/observer.h"
+#include "spec/spec.h"
 
 namespace octet::task {
 
@@ -25,6 +26,11 @@ struct CalibrationOptions {
 // amax by tensor name. Throws a user Error when the source is empty or an activation is not finite.
 std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
                                        const CalibrationOptions& options);
+
+// Ranges of the quantizers that QAT has just put into `graph`, from the source's first quant.calibration_batches (at
+// most `batches`): the graph's scales, and in `state` the moving averages that training goes on from.
+void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std::string, Tensor>& state,
+                         int64_t batches, const ImageSource& source);
 
 // The float tensors of a graph that calibration ranges: graph inputs and node outputs, in topological order.
 std::vector<std::string> CalibratedTensors(const ir::Graph& graph);

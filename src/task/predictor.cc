@@ -8,7 +8,6 @@
 #include "engine/engine.h"
 #include "ir/model_file.h"
 #include "onnx/onnx_import.h"
-#include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
 #include "train/graph_module.h"
@@ -23,7 +22,7 @@ class FloatPredictor : public Predictor {
     info_ = info;
     input_ = graph.value(graph.inputs().at(0)).name;
   }
-  Tensor Predict(const Tensor& images) override { return module_.Evaluate({{input_, images}}).at(0); }
+  std::vector<Tensor> Run(const Tensor& images) override { return module_.Evaluate({{input_, images}}); }
   std::string description() const override { return "FP32, LibTorch on " + module_.device(); }
   const ir::Graph& graph() const override { return module_.graph(); }
 
@@ -37,11 +36,11 @@ class EnginePredictor : public Predictor {
   EnginePredictor(engine::Engine engine, int threads) : engine_(std::move(engine)), threads_(threads) {
     info_ = engine_.info();
   }
-  Tensor Predict(const Tensor& images) override {
+  std::vector<Tensor> Run(const Tensor& images) override {
     if (!context_ || context_->batch() != images.dim(0)) {
       context_ = engine_.NewContext({images.dim(0), threads_, false});
     }
-    return context_->Run({{engine_.inputs().at(0).name, images}}).at(0);
+    return context_->Run({{engine_.inputs().at(0).name, images}});
   }
   std::string description() const override { return "INT8, engine (" + engine_.isa() + ")"; }
   const ir::Graph& graph() const override { return engine_.graph(); }
@@ -57,7 +56,8 @@ class EnginePredictor : public Predictor {
 std::unique_ptr<Predictor> MakePredictor(const ir::Graph& graph, const std::map<std::string, std::string>& info,
                                          const std::string& device, int threads) {
   OCTET_REQUIRE(graph.inputs().size() == 1 && !graph.outputs().empty(),
-                "network '{}' has {} inputs; a classifier has one image input", graph.name(), graph.inputs().size());
+                "network '{}' has {} inputs; octet runs networks with one image input", graph.name(),
+                graph.inputs().size());
   if (!passes::HasQdq(graph)) return std::make_unique<FloatPredictor>(passes::PrepareForExport(graph), info, device);
   return std::make_unique<EnginePredictor>(engine::Engine::FromGraph(passes::PrepareForEngine(graph), info), threads);
 }
@@ -71,13 +71,17 @@ FileKind KindOfFile(const std::string& path) {
   return FileKind::kUnknown;
 }
 
-std::unique_ptr<Predictor> LoadPredictor(const std::string& path, const std::string& device, int threads) {
+std::unique_ptr<Predictor> LoadPredictor(const std::string& path, const std::string& device, int threads,
+                                         const std::function<ir::Graph(ir::Graph)>& imported) {
   switch (KindOfFile(path)) {
     case FileKind::kModel: {
       const ir::Model model = ir::ReadModel(path);
       return MakePredictor(model.graph, model.info, device, threads);
     }
-    case FileKind::kOnnx: return MakePredictor(passes::CompleteClassifier(onnx::ImportOnnx(path)), {}, device, threads);
+    case FileKind::kOnnx: {
+      ir::Graph graph = onnx::ImportOnnx(path);
+      return MakePredictor(imported ? imported(std::move(graph)) : graph, {}, device, threads);
+    }
     case FileKind::kPlan: return std::make_unique<EnginePredictor>(engine::Engine::Load(path), threads);
     default: break;
   }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "passes/classifier_head.h"
 #include "report/confusion_picture.h"
 #include "task/classification/classification.h"
 #include "task/classification/score.h"
@@ -14,12 +15,6 @@
 
 namespace octet::task::classification {
 namespace {
-
-// The plan when one is given, else the checkpoint.
-std::string NetworkFile(const spec::Spec& spec, const std::string& section) {
-  const std::string plan = spec.GetString(section + ".trt_engine");
-  return plan.empty() ? spec.RequireFile(section + ".checkpoint") : spec.RequireFile(section + ".trt_engine");
-}
 
 // Names of the classes in the order of the network's outputs: of the class map that the spec names, else the file's own
 // (an .onnx has none). Throws a user Error when their number is not that of the outputs.
@@ -103,7 +98,7 @@ double MedianLatencyMs(Predictor& predictor, const data::PreprocessOptions& p) {
 void Evaluate(const spec::Spec& spec) {
   WithReport(spec, "evaluate", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "evaluate");
-    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec), passes::CompleteClassifier);
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec, path);
     RequireInputSize(predictor->graph(), preprocess, path);
     const data::ImageFolder folder = data::ScanImageFolder(spec.RequireFolder("evaluate.dataset_path"));
@@ -145,7 +140,7 @@ void Evaluate(const spec::Spec& spec) {
 void Infer(const spec::Spec& spec) {
   WithReport(spec, "inference", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "inference");
-    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec), passes::CompleteClassifier);
     const data::PreprocessOptions preprocess = PreprocessOf(predictor->info(), spec, path);
     RequireInputSize(predictor->graph(), preprocess, path);
     const std::vector<std::string> classes = ClassNames(spec, "inference", *predictor, path);

@@ -1,75 +1,14 @@
 // octet classification export
-#include "base/error.h"
-#include "base/log.h"
 #include "ir/model_file.h"
-#include "onnx/onnx_export.h"
-#include "passes/insert_qdq.h"
-#include "passes/pipelines.h"
-#include "passes/strip_qdq.h"
-#include "task/calibrate.h"
 #include "task/classification/classification.h"
-#include "task/classification/setup.h"
-#include "tensorrt/calibration_cache.h"
+#include "task/export_model.h"
+#include "task/run.h"
 
 namespace octet::task::classification {
-namespace {
-
-std::string PathOr(const spec::Spec& spec, const std::string& key, const std::string& fallback) {
-  const std::string path = spec.GetString(key);
-  return path.empty() ? fallback : path;
-}
-
-void CheckOnnxName(const spec::Spec& spec, const std::string& key, const std::string& path) {
-  OCTET_REQUIRE(path.size() > 5 && path.compare(path.size() - 5, 5, ".onnx") == 0,
-                "{}: {} is '{}'; it must end in .onnx", spec.Where(key), key, path);
-}
-
-}  // namespace
 
 void Export(const spec::Spec& spec) {
   WithReport(spec, "export", [&](report::RunReport& report) {
-    const std::string checkpoint = spec.RequireFile("export.checkpoint");
-    const std::string onnx_file = PathOr(spec, "export.onnx_file", report.folder() + "/fp32.onnx");
-    const std::string qdq_file = PathOr(spec, "export.qdq_file", report.folder() + "/qdq.onnx");
-    const std::string cache_file = PathOr(spec, "export.cache_file", report.folder() + "/calib.cache");
-    CheckOnnxName(spec, "export.onnx_file", onnx_file);
-    CheckOnnxName(spec, "export.qdq_file", qdq_file);
-    const int version = tensorrt::VersionInteger(spec.GetString("export.tensorrt_version"));
-    onnx::ExportOptions options;
-    options.opset = static_cast<int>(spec.GetInt("export.opset"));
-    options.producer_version = report::OctetVersion();
-
-    const ir::Model model = ir::ReadModel(checkpoint);
-    const ir::Graph folded = passes::PrepareForExport(model.graph);
-    const ir::Graph plain = passes::StripQdq(folded);
-    onnx::ExportOnnx(plain, onnx_file, options);
-    report.OutputFile("fp32_onnx", onnx_file);
-    fmt::print("FP32 ONNX           {}\n", onnx_file);
-    if (!passes::HasQdq(folded)) {
-      fmt::print(
-          "The model is not quantized: no calibration cache and no Q/DQ file. `octet classification build` calibrates "
-          "the ONNX file (PTQ); train.qat: true trains with quantization.\n");
-      report.Success("Export finished successfully.");
-      return;
-    }
-    onnx::ExportOnnx(folded, qdq_file, options);
-
-    const std::map<std::string, std::string> names = onnx::ExportNames(plain);
-    tensorrt::CalibrationCache cache;
-    cache.version = version;
-    for (const auto& [name, scale] : passes::CollectScales(folded)) cache.entries.push_back({names.at(name), scale});
-    tensorrt::WriteCalibrationCache(cache_file, cache);
-
-    const auto ptq = task::CalibratedTensors(plain).size();
-    report.OutputFile("qdq_onnx", qdq_file);
-    report.OutputFile("calibration_cache", cache_file);
-    report.Metric("scales_qat", static_cast<double>(cache.entries.size()));
-    report.Metric("scales_ptq", static_cast<double>(ptq));
-    fmt::print("calibration cache   {} (TensorRT {})\n", cache_file, tensorrt::VersionText(version));
-    fmt::print("Q/DQ ONNX           {}\n", qdq_file);
-    fmt::print("scales: QAT wrote {}, post-training calibration of the same network writes {}\n", cache.entries.size(),
-               ptq);
-    report.Success("Export finished successfully.");
+    ExportModel(spec, ir::ReadModel(spec.RequireFile("export.checkpoint")).graph, report);
   });
 }
 

@@ -13,7 +13,7 @@
 #include "passes/insert_qdq.h"
 #include "passes/measure_network.h"
 #include "task/classification/classification.h"
-#include "task/classification/start_network.h"
+#include "task/classification/setup.h"
 #include "zoo/zoo.h"
 
 namespace octet::task::classification {
@@ -56,6 +56,7 @@ class PruneCommand : public testing::Test {
                                folder_ + "/trained.octet, threshold: 0.25, excluded_layers: [conv1]}\n",
                            "spec.yaml", overrides);
   }
+  StartingPoint Start(const spec::Spec& spec) const { return FindStartingPoint(spec, folder_, KindFromSpec(spec)); }
   std::string Pruned() const { return folder_ + "/prune/model_th=0.25_eq=union.octet"; }
 
   std::string folder_;
@@ -86,13 +87,13 @@ TEST_F(PruneCommand, WritesTheSmallerModel) {
 TEST_F(PruneCommand, TrainingGoesOnWithThePrunedNetwork) {
   Prune(Spec());
   const std::string checkpoint = "train.checkpoint=" + Pruned();
-  EXPECT_EQ(FindStartingPoint(Spec({checkpoint}), folder_).graph, ir::ReadModel(Pruned()).graph);
-  const StartingPoint qat = FindStartingPoint(Spec({checkpoint, "train.qat=true"}), folder_);
+  EXPECT_EQ(Start(Spec({checkpoint})).graph, ir::ReadModel(Pruned()).graph);
+  const StartingPoint qat = Start(Spec({checkpoint, "train.qat=true"}));
   EXPECT_TRUE(qat.qat);
   EXPECT_TRUE(passes::HasQdq(qat.graph));
   EXPECT_EQ(qat.graph.value(qat.graph.Find("block_4a_conv_1.weight")).constant.dim(0), 256);
   try {
-    FindStartingPoint(Spec({checkpoint, "dataset.num_classes=4"}), folder_);
+    Start(Spec({checkpoint, "dataset.num_classes=4"}));
     FAIL();
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), HasSubstr("is pruned and has 3 classes; the spec asks for 4"));
@@ -102,14 +103,13 @@ TEST_F(PruneCommand, TrainingGoesOnWithThePrunedNetwork) {
 TEST_F(PruneCommand, TakesAnOnnxFile) {
   onnx::ExportOnnx(model_.graph, folder_ + "/trained.onnx", {});
   Prune(Spec({"prune.checkpoint=" + folder_ + "/trained.onnx"}));
-  const StartingPoint start = FindStartingPoint(Spec({"train.checkpoint=" + Pruned()}), folder_);
+  const StartingPoint start = Start(Spec({"train.checkpoint=" + Pruned()}));
   EXPECT_EQ(start.graph.value(start.graph.Find("block_4a_conv_1.weight")).constant.dim(0), 256);
 }
 
 TEST_F(PruneCommand, RefusesAQuantizedModel) {
   ir::Model quantized;
-  quantized.graph =
-      FindStartingPoint(Spec({"train.checkpoint=" + folder_ + "/trained.octet", "train.qat=true"}), folder_).graph;
+  quantized.graph = Start(Spec({"train.checkpoint=" + folder_ + "/trained.octet", "train.qat=true"})).graph;
   ir::WriteModel(folder_ + "/qat.octet", quantized);
   try {
     Prune(Spec({"prune.checkpoint=" + folder_ + "/qat.octet"}));

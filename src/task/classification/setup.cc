@@ -1,11 +1,8 @@
 #include "task/classification/setup.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "base/parallel.h"
 #include "task/classification/own_network.h"
 
 namespace octet::task::classification {
@@ -48,44 +45,8 @@ data::PreprocessOptions PreprocessFromSpec(const spec::Spec& spec) {
   return o;
 }
 
-std::string ResultsFolder(const spec::Spec& spec, const std::string& command) {
-  const std::string section = command == "build" ? "gen_trt_engine" : command;
-  const std::string own = spec.GetString(section + ".results_dir");
-  return own.empty() ? spec.Require("results_dir") + "/" + command : own;
-}
-
-int DataWorkers(const spec::Spec& spec, const std::string& key) {
-  return static_cast<int>(std::clamp<int64_t>(spec.GetInt(key), 1, HardwareThreads()));
-}
-
-int ComputeThreads(const spec::Spec& spec) {
-  const int64_t wanted = spec.GetInt("train.threads");
-  return wanted <= 0 ? HardwareThreads() : static_cast<int>(std::min<int64_t>(wanted, HardwareThreads()));
-}
-
-std::string DeviceFromSpec(const spec::Spec& spec) {
-  const std::string device = spec.GetString("device");
-  const std::vector<int64_t> ids = spec.GetInts("gpu_ids");
-  return device == "cpu" || ids.empty() ? device : fmt::format("{}:{}", device, ids[0]);
-}
-
-// TAO's specs list GPUs; say so when they are not used.
-static void WarnOfUnusedGpus(const spec::Spec& spec) {
-  const std::vector<int64_t> ids = spec.GetInts("gpu_ids");
-  if (spec.GetString("device") != "cpu") {
-    if (ids.size() > 1)
-      LogWarning("{}: gpu_ids lists {} GPUs; octet uses one, {}", spec.Where("gpu_ids"), ids.size(), ids[0]);
-  } else if (ids != std::vector<int64_t>{0}) {
-    LogWarning("{}: gpu_ids has no effect with device: cpu", spec.Where("gpu_ids"));
-  }
-}
-
 void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& p, const std::string& where) {
-  const Shape& shape = graph.value(graph.inputs().at(0)).type.shape;
-  OCTET_REQUIRE(shape.size() == 4 && shape[1] == p.channels && shape[2] == p.height && shape[3] == p.width,
-                "{}: the network reads images {}, but the spec makes [N,{},{},{}]; set model.input_channels, "
-                "model.input_height and model.input_width to the network's",
-                where, octet::ToString(shape), p.channels, p.height, p.width);
+  RequireInput(graph, p.channels, p.height, p.width, where);
 }
 
 namespace {
@@ -160,18 +121,6 @@ std::shared_ptr<data::ImageSet> LoadImages(const data::ImageFolder& folder, cons
   report.Metric(what + "_images", static_cast<double>(images->size()));
   report.Metric(what + "_images_skipped", static_cast<double>(images->bad().size()));
   return images;
-}
-
-void WithReport(const spec::Spec& spec, const std::string& command,
-                const std::function<void(report::RunReport& report)>& body) {
-  report::RunReport report(ResultsFolder(spec, command), "classification", command, spec.ToYaml());
-  try {
-    WarnOfUnusedGpus(spec);
-    body(report);
-  } catch (const std::exception& e) {
-    report.Failure(e.what());
-    throw;
-  }
 }
 
 }  // namespace octet::task::classification

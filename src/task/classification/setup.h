@@ -2,7 +2,6 @@
 // result folders, and the settings that travel inside model files and plans.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,22 +14,13 @@
 #include "ir/graph.h"
 #include "report/run_report.h"
 #include "spec/spec.h"
+#include "task/run.h"
 #include "zoo/zoo.h"
 
 namespace octet::task::classification {
 
 zoo::NetworkOptions NetworkFromSpec(const spec::Spec& spec);
 data::PreprocessOptions PreprocessFromSpec(const spec::Spec& spec);
-
-// <command>.results_dir when set, else <results_dir>/<command>. Throws when neither is set.
-std::string ResultsFolder(const spec::Spec& spec, const std::string& command);
-
-// Worker threads for decoding, and threads for computing: the spec's wish, at most the machine's.
-int DataWorkers(const spec::Spec& spec, const std::string& key);
-int ComputeThreads(const spec::Spec& spec);
-
-// For train::GraphModule: "cpu", or "cuda:<first of gpu_ids>".
-std::string DeviceFromSpec(const spec::Spec& spec);
 
 // The network's input must be what the spec's preprocessing makes. Throws a user Error that names both sizes.
 void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& preprocess, const std::string& where);
@@ -48,9 +38,5 @@ data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& i
 // "<what>_skipped".
 std::shared_ptr<data::ImageSet> LoadImages(const data::ImageFolder& folder, const data::PreprocessOptions& preprocess,
                                            int threads, const std::string& what, report::RunReport& report);
-
-// Runs `body` with a report; on an error the FAILURE line is written before the error goes on.
-void WithReport(const spec::Spec& spec, const std::string& command,
-                const std::function<void(report::RunReport& report)>& body);
 
 }  // namespace octet::task::classification

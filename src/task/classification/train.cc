@@ -9,8 +9,6 @@
 #include "base/strings.h"
 #include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
-#include "passes/strip_qdq.h"
-#include "quant/quantize.h"
 #include "task/calibrate.h"
 #include "task/classification/classification.h"
 #include "task/classification/score.h"
@@ -62,40 +60,18 @@ Tensor Targets(const data::Batch& batch, int64_t classes) {
   return t;
 }
 
-// Ranges of the new quantizers from training images, as the scales and the moving averages that training goes on from.
-void CalibrateQuantizers(const spec::Spec& spec, const DataSets& data, StartingPoint& start) {
+// Ranges of the new quantizers from training images.
+void CalibrateStart(const spec::Spec& spec, const DataSets& data, StartingPoint& start) {
   data::LoaderOptions options = TrainLoaderOptions(spec, data.train->size());
   options.mixup_alpha = 0;
   data::DataLoader loader(data.train, data.preprocess, options);
   loader.StartEpoch(0);
-  const int64_t batches = std::min(spec.GetInt("quant.calibration_batches"), loader.batches_per_epoch());
-  Progress progress("calibrate", batches, "batches");
-  int64_t done = 0;
-  const ImageSource source = [&](Tensor& images) {
-    data::Batch batch;
-    if (done == batches || !loader.Next(&batch)) return false;
+  data::Batch batch;
+  CalibrateQuantizers(spec, start.graph, start.state, loader.batches_per_epoch(), [&](Tensor& images) {
+    if (!loader.Next(&batch)) return false;
     images = batch.images;
-    ++done;
-    progress.Advance(1);
     return true;
-  };
-  CalibrationOptions calibration;
-  calibration.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
-  calibration.percentile = spec.GetFloat("quant.percentile");
-  calibration.device = DeviceFromSpec(spec);
-  for (const auto& [name, scale] : passes::CollectScales(start.graph)) calibration.tensors.insert(name);
-  const std::map<std::string, float> amax = Calibrate(passes::StripQdq(start.graph), source, calibration);
-  progress.Finish();
-  constexpr double kDecay = 0.999;
-  for (const ir::NodeId id : start.graph.Order()) {
-    const ir::Node& node = start.graph.node(id);
-    if (node.op != "QuantizeLinear" || node.attr_string("observer", "") != "moving_average") continue;
-    const float range = amax.at(start.graph.value(node.input(0)).name);
-    start.graph.set_constant(node.input(1), Tensor::Scalar(quant::ScaleOfAmax(range)));
-    const std::string key = "observer/" + start.graph.value(node.input(1)).name;
-    start.state[key + "/mean"] = Tensor::Scalar(range * (1.0 - std::pow(kDecay, static_cast<double>(done))));
-    start.state[key + "/count"] = Tensor::Scalar(done);
-  }
+  });
 }
 
 // A run that goes on with other settings than it began with ends elsewhere than a whole one: allowed, but said.
@@ -131,10 +107,10 @@ class Run {
   Run(const spec::Spec& spec, report::RunReport& report)
       : spec_(spec), report_(report), backbone_(spec.GetString("model.backbone")), data_(LoadDataSets(spec, report)) {
     data::WriteClassmap(report.folder() + "/classmap.json", data_.train->classes());
-    StartingPoint start = FindStartingPoint(spec, report.folder());
+    StartingPoint start = FindStartingPoint(spec, report.folder(), KindFromSpec(spec));
     RequireInputSize(start.graph, data_.preprocess, spec.file());
     if (!start.resumed) ApplyBnConfig(spec, start.graph);
-    if (start.calibrate) CalibrateQuantizers(spec, data_, start);
+    if (start.calibrate) CalibrateStart(spec, data_, start);
     LogInfo("{}: {}", backbone_, start.description);
     qat_ = start.qat;
     ReportQuantizers(start.graph);
@@ -215,8 +191,7 @@ class Run {
     options.batch_size = static_cast<int>(spec_.GetInt("train.batch_size_per_gpu"));
     options.workers = DataWorkers(spec_, "train.n_workers");
     data::DataLoader loader(data_.val, data_.preprocess, options);
-    const auto predictor =
-        MakePredictor(trainer_->CurrentGraph(), {}, DeviceFromSpec(spec_), ComputeThreads(spec_));
+    const auto predictor = MakePredictor(trainer_->CurrentGraph(), {}, DeviceFromSpec(spec_), ComputeThreads(spec_));
     return Evaluate(*predictor, loader, spec_.GetInt("dataset.num_classes"), 1, /*show_progress=*/false);
   }
 

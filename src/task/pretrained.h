@@ -7,7 +7,7 @@
 
 #include "ir/graph.h"
 
-namespace octet::task::classification {
+namespace octet::task {
 
 // The floating-point tensors of an .octet, .onnx or .safetensors file. Throws a user Error for other files.
 std::map<std::string, Tensor> ReadWeights(const std::string& path);
@@ -24,4 +24,4 @@ struct LoadedWeights {
 // throws a user Error when nothing fits.
 LoadedWeights LoadWeights(ir::Graph& graph, const std::string& path);
 
-}  // namespace octet::task::classification
+}  // namespace octet::task

@@ -1,5 +1,5 @@
 // Pretrained weights by name, from safetensors with torchvision's and timm's names and from .onnx.
-#include "task/classification/pretrained.h"
+#include "task/pretrained.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@
 #include "zoo/names_elsewhere.h"
 #include "zoo/zoo.h"
 
-namespace octet::task::classification {
+namespace octet::task {
 namespace {
 
 using testing::AllOf;
@@ -208,4 +208,4 @@ TEST_F(Pretrained, ErrorsSayWhatToDo) {
 }
 
 }  // namespace
-}  // namespace octet::task::classification
+}  // namespace octet::task

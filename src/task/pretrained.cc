@@ -1,4 +1,4 @@
-#include "task/classification/pretrained.h"
+#include "task/pretrained.h"
 
 #include <algorithm>
 
@@ -12,7 +12,7 @@
 #include "task/predictor.h"
 #include "zoo/names_elsewhere.h"
 
-namespace octet::task::classification {
+namespace octet::task {
 namespace {
 
 using ir::Graph;
@@ -146,4 +146,4 @@ LoadedWeights LoadWeights(Graph& g, const std::string& path) {
   return result;
 }
 
-}  // namespace octet::task::classification
+}  // namespace octet::task
