@@ -18,6 +18,7 @@
 #include "spec/samples.h"
 #include "spec/spec.h"
 #include "task/classification/classification.h"
+#include "task/efficientdet/efficientdet.h"
 
 namespace octet::cli {
 namespace {
@@ -39,6 +40,17 @@ constexpr TaskCommand kClassification[] = {
     {"inference", "", "Classify a folder of images into result.csv", task::classification::Infer},
 };
 
+constexpr TaskCommand kEfficientDet[] = {
+    {"dataset_convert", "", "COCO annotations and images into TFRecord files", task::efficientdet::DatasetConvert},
+    {"train", "", "Train in FP32, or with QAT (train.qat: true)", task::efficientdet::Train},
+    {"evaluate", "", "COCO's average precision of a checkpoint, an .onnx or an INT8 .plan",
+     task::efficientdet::Evaluate},
+    {"prune", "", "Remove weak filters of a trained float network; then train it again", task::efficientdet::Prune},
+    {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::efficientdet::Export},
+    {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::efficientdet::Build},
+    {"inference", "", "Pictures with boxes, COCO results and KITTI labels of images", task::efficientdet::Infer},
+};
+
 class CommandLine {
  public:
   CommandLine() : app_("octet: quantization-aware training for vision networks") {
@@ -46,7 +58,8 @@ class CommandLine {
     app_.add_flag("-v,--verbose", verbose_, "Debug messages");
     app_.require_subcommand(1);
     app_.fallthrough();
-    AddTask();
+    AddTask("classification", "Image classification", kClassification);
+    AddTask("efficientdet", "Object detection", kEfficientDet);
     AddDataset();
     AddInspect();
     AddLint();
@@ -67,19 +80,20 @@ class CommandLine {
   }
 
  private:
-  void AddTask() {
-    CLI::App* task = app_.add_subcommand("classification", "Image classification")->alias("classification_tf2");
+  template <size_t N>
+  void AddTask(const char* name, const char* help, const TaskCommand (&commands)[N]) {
+    CLI::App* task = app_.add_subcommand(name, help)->alias(std::string(name) + "_tf2");
     task->require_subcommand(1);
-    for (const TaskCommand& command : kClassification) {
+    for (const TaskCommand& command : commands) {
       CLI::App* sub = task->add_subcommand(command.name, command.help);
       if (command.alias[0] != '\0') sub->alias(command.alias);
       sub->add_option("-e,--experiment_spec_file", spec_file_, "YAML spec")->required();
       sub->add_option("overrides", overrides_, "key.sub=value: overrides of the spec");
-      sub->final_callback([this, &command] {
-        action_ = [this, &command] { command.run(spec::LoadSpec("classification", spec_file_, overrides_)); };
+      sub->final_callback([this, name, &command] {
+        action_ = [this, name, &command] { command.run(spec::LoadSpec(name, spec_file_, overrides_)); };
       });
     }
-    AddDownloadSpecs(task, "classification");
+    if (std::string(name) == "classification") AddDownloadSpecs(task, name);
   }
 
   void AddDownloadSpecs(CLI::App* task, const std::string& name) {

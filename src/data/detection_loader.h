@@ -11,6 +11,10 @@
 
 namespace octet::data {
 
+// Of ImageNet, by which images are normalised: (x / 255 - mean) / deviation, RGB.
+inline constexpr float kDetectionMean[3] = {0.485f, 0.456f, 0.406f};
+inline constexpr float kDetectionDeviation[3] = {0.229f, 0.224f, 0.225f};
+
 // efficientdet_tf2: dataset.augmentation
 struct DetectionAugmentation {
   bool rand_hflip = true;

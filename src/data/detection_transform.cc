@@ -6,12 +6,11 @@
 
 #include "base/error.h"
 #include "data/color_ops.h"
+#include "data/detection_loader.h"
 
 namespace octet::data {
 namespace {
 
-constexpr float kMean[3] = {0.485f, 0.456f, 0.406f};
-constexpr float kDeviation[3] = {0.229f, 0.224f, 0.225f};
 constexpr double kMaxLevel = 15;  // of AutoAugment's 0 to 10
 
 // Two source pixels and the weight of the second, for each output pixel along one axis.
@@ -65,8 +64,8 @@ void PlaceImage(const Image& image, const Placement& p, int width, int height, f
       Taps(image.height, p.scaled_height, p.offset_y, std::min(height, p.scaled_height - p.offset_y), false);
   float scale[3], shift[3];
   for (int c = 0; c < 3; ++c) {
-    scale[c] = 1.0f / (255.0f * kDeviation[c]);
-    shift[c] = kMean[c] / kDeviation[c];
+    scale[c] = 1.0f / (255.0f * kDetectionDeviation[c]);
+    shift[c] = kDetectionMean[c] / kDetectionDeviation[c];
   }
   for (size_t y = 0; y < rows.size(); ++y) {
     const uint8_t* top = &image.pixels[rows[y].low * image.RowBytes()];

@@ -27,8 +27,8 @@ std::vector<Key> Keys() {
   return {
       {"dataset.train_tfrecords", kStrings, "[]", Any(), "TFRecord files of dataset_convert, or patterns"},
       {"dataset.val_tfrecords", kStrings, "[]", Any(), "TFRecord files of dataset_convert, or patterns"},
-      {"dataset.train_dirs", kStrings, "[]", Any(), "training images, for train_json_file: one folder"},
-      {"dataset.val_dirs", kStrings, "[]", Any(), "validation images, for val_json_file: one folder"},
+      {"dataset.train_dirs", kStrings, "[]", Any(), "images of train_json_file: one folder"},
+      {"dataset.val_dirs", kStrings, "[]", Any(), "images of val_json_file: one folder"},
       {"dataset.train_json_file", kString, "\"\"", Any(),
        "octet: COCO annotations of the training images; instead of train_tfrecords"},
       {"dataset.val_json_file", kString, "\"\"", Any(), "COCO annotations of the validation images"},
@@ -63,7 +63,7 @@ std::vector<Key> Keys() {
       {"model.freeze_blocks", kInts, "[]", Between(0, 7), "blocks of the backbone that are not trained; 0: stem"},
 
       {"train.qat", kBool, "false", Any(), "train while feeling INT8 rounding"},
-      {"train.amp", kBool, "false", Any(), "float16 on NVIDIA GPUs", kIgnored},
+      {"train.amp", kBool, "false", Any(), "octet: bfloat16 convolutions and matrix products; QAT stays FP32"},
       {"train.batch_size", kInt, "8", AtLeast(1), "images per step"},
       {"train.num_epochs", kInt, "300", AtLeast(1), "passes over the training images"},
       {"train.init_epoch", kInt, "0", AtLeast(0), "octet reads it from the checkpoint", kIgnored},

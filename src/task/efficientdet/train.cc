@@ -1,0 +1,272 @@
+// octet efficientdet train
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "detection/assign_targets.h"
+#include "passes/insert_qdq.h"
+#include "task/calibrate.h"
+#include "task/efficientdet/efficientdet.h"
+#include "task/efficientdet/score.h"
+#include "task/efficientdet/setup.h"
+#include "train/detection_loss.h"
+#include "train/trainer.h"
+#include "zoo/efficientnet.h"
+
+namespace octet::task::efficientdet {
+namespace {
+
+train::OptimizerOptions OptimizerFromSpec(const spec::Spec& spec) {
+  train::OptimizerOptions o;
+  o.optimizer = spec.GetString("train.optimizer.name");
+  o.momentum = spec.GetFloat("train.optimizer.momentum");
+  o.beta_1 = o.momentum;
+  o.nesterov = false;
+  o.regularizer = "L2";
+  o.scope = {"conv2d", "depthwise", "dense"};
+  o.weight_decay = spec.GetFloat("train.l2_weight_decay") / 2;  // TAO's penalty is of half the squares
+  o.clip_norm = spec.GetFloat("train.clip_gradients_norm");
+  return o;
+}
+
+train::ScheduleOptions ScheduleFromSpec(const spec::Spec& spec, int64_t steps_per_epoch) {
+  const int64_t epochs = spec.GetInt("train.num_epochs");
+  const int64_t warm_up = spec.GetInt("train.lr_schedule.warmup_epoch");
+  OCTET_REQUIRE(warm_up < epochs || warm_up == 0,
+                "{}: train.lr_schedule.warmup_epoch is {}, and train.num_epochs is {}; the warm-up must be shorter",
+                spec.Where("train.lr_schedule.warmup_epoch"), warm_up, epochs);
+  train::ScheduleOptions o;
+  o.scheduler = "warmup_" + spec.GetString("train.lr_schedule.name");
+  o.learning_rate = spec.GetFloat("train.lr_schedule.learning_rate");
+  o.warmup_steps = warm_up * steps_per_epoch;
+  o.warmup_init = spec.GetFloat("train.lr_schedule.warmup_init");
+  o.annealing_start = std::min(
+      1.0, static_cast<double>(spec.GetInt("train.lr_schedule.annealing_epoch")) / static_cast<double>(epochs));
+  return o;
+}
+
+train::DetectionLossOptions LossFromSpec(const spec::Spec& spec, const Tensor& anchors) {
+  train::DetectionLossOptions o;
+  o.label_smoothing = spec.GetFloat("train.label_smoothing");
+  o.box_loss_weight = spec.GetFloat("train.box_loss_weight");
+  o.iou_loss_type = spec.GetString("train.iou_loss_type");
+  o.iou_loss_weight = spec.GetFloat("train.iou_loss_weight");
+  o.anchors = anchors;
+  return o;
+}
+
+data::DetectionLoaderOptions TrainLoaderOptions(const spec::Spec& spec, const Detector& detector, int64_t images) {
+  data::DetectionLoaderOptions o = LoaderOptions(spec, detector, static_cast<int>(spec.GetInt("train.batch_size")));
+  o.training = true;
+  o.drop_last = images >= o.batch_size;
+  return o;
+}
+
+void Freeze(const spec::Spec& spec, train::GraphModule& module) {
+  if (spec.GetBool("model.freeze_bn")) module.FreezeBatchNorm(true);
+  const std::vector<int64_t> blocks = spec.GetInts("model.freeze_blocks");
+  int64_t frozen = 0;
+  for (const train::Parameter& p : module.parameters()) {
+    const int64_t block = zoo::EfficientNetBlock(p.layer);
+    if (std::find(blocks.begin(), blocks.end(), block) == blocks.end()) continue;
+    module.SetTrainable(p.name, false);
+    ++frozen;
+  }
+  if (frozen > 0) LogInfo("freeze_blocks: {} tensors are not trained", frozen);
+}
+
+class Run {
+ public:
+  Run(const spec::Spec& spec, report::RunReport& report)
+      : spec_(spec), report_(report), name_(spec.GetString("model.name")), detector_(DetectorFromSpec(spec)) {
+    train_set_ = LoadSet(spec, "train", detector_, report);
+    detector_.classes = train_set_->classes;
+    detector_.category_ids = train_set_->category_ids;
+    val_set_ = LoadSet(spec, "val", detector_, report);
+    anchors_ = detection::MakeAnchors(detector_.anchors);
+    StartingPoint start = FindStartingPoint(spec, report.folder(), KindFromSpec(spec));
+    RequireDetector(start.graph, detector_, spec.file());
+    if (start.calibrate) CalibrateStart(start);
+    LogInfo("{}: {}", name_, start.description);
+    qat_ = start.qat;
+    ReportQuantizers(start.graph);
+    const auto images = static_cast<int64_t>(train_set_->images.size());
+    loader_ = std::make_unique<data::DetectionLoader>(train_set_, TrainLoaderOptions(spec, detector_, images));
+    // TAO's num_examples_per_epoch, as far as there are so many.
+    const int64_t batch = spec.GetInt("train.batch_size");
+    steps_ = std::min(loader_->batches_per_epoch(), (spec.GetInt("train.num_examples_per_epoch") + batch - 1) / batch);
+    module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
+    Freeze(spec, *module_);
+    trainer_ =
+        std::make_unique<train::Trainer>(*module_, train::DetectionLoss(LossFromSpec(spec, anchors_)), Options());
+    if (start.resumed) {
+      trainer_->Restore({start.graph, {}, start.state});
+    } else if (!start.state.empty()) {
+      module_->LoadState(start.state);
+    }
+  }
+
+  void Train() {
+    const int64_t epochs = spec_.GetInt("train.num_epochs");
+    const int64_t save_every = std::min(spec_.GetInt("train.checkpoint_interval"), epochs);
+    const int64_t validate_every = std::min(spec_.GetInt("train.validation_interval"), epochs);
+    OCTET_REQUIRE(trainer_->epoch() < epochs,
+                  "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
+                  trainer_->epoch(), epochs, spec_.Where("train.num_epochs"));
+    const std::string csv = report_.folder() + "/training.csv";
+    if (!FileExists(csv)) AppendLine(csv, "epoch,loss,class_loss,box_loss,learning_rate,AP,AP50,seconds");
+    const double first = static_cast<double>(trainer_->epoch());
+    const Progress clock("", 0, "");
+    while (trainer_->epoch() < epochs) {
+      const train::EpochResult result = TrainEpoch();
+      const int64_t done = trainer_->epoch();
+      const bool validate =
+          (done % validate_every == 0 && done >= spec_.GetInt("evaluate.start_eval_epoch")) || done == epochs;
+      if (validate) last_ = Validate();
+      LogEpoch(result, validate, csv, epochs);
+      report_.Running(
+          "Training loop in progress", {{"loss", result.loss}},
+          {{"epoch", static_cast<double>(done)},
+           {"max_epoch", static_cast<double>(epochs)},
+           {"time_per_epoch", result.seconds},
+           {"learning_rate", result.learning_rate},
+           {"loss", result.loss},
+           {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
+      if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), name_, done), true);
+      if (validate && last_.ap() > best_) {
+        best_ = last_.ap();
+        Save(report_.folder() + "/best.octet", false);
+      }
+    }
+    const std::string last = CheckpointPath(report_.folder(), name_, epochs);
+    for (size_t i = 0; i < last_.numbers.size(); ++i) report_.Metric(detection::kCocoMetricNames[i], last_.numbers[i]);
+    report_.Metric("best_AP", best_);
+    report_.Metric("qat", qat_ ? "true" : "false");
+    report_.OutputFile("model", last);
+    report_.OutputFile("best_model", report_.folder() + "/best.octet");
+    LogInfo("{}{}: AP {:.4f}, AP50 {:.4f} ({})", name_, qat_ ? " QAT" : "", last_.ap(), last_.ap50(), last);
+  }
+
+ private:
+  train::TrainerOptions Options() const {
+    train::TrainerOptions o;
+    o.optimizer = OptimizerFromSpec(spec_);
+    o.schedule = ScheduleFromSpec(spec_, steps_);
+    o.epochs = spec_.GetInt("train.num_epochs");
+    o.steps_per_epoch = steps_;
+    o.images_per_epoch =
+        std::min(steps_ * spec_.GetInt("train.batch_size"), static_cast<int64_t>(train_set_->images.size()));
+    o.seed = static_cast<uint64_t>(spec_.GetInt("train.random_seed"));
+    o.threads = ComputeThreads(spec_);
+    o.moving_average_decay = spec_.GetFloat("train.moving_average_decay");
+    o.bf16 = spec_.GetBool("train.amp") && !qat_;
+    o.freeze_bn_epoch = qat_ ? spec_.GetInt("quant.freeze_bn_epoch") : 0;
+    o.freeze_observer_epoch = qat_ ? spec_.GetInt("quant.freeze_observer_epoch") : 0;
+    return o;
+  }
+
+  // Ranges of the new quantizers from training images.
+  void CalibrateStart(StartingPoint& start) {
+    const auto images = static_cast<int64_t>(train_set_->images.size());
+    data::DetectionLoader loader(train_set_, TrainLoaderOptions(spec_, detector_, images));
+    loader.StartEpoch(0);
+    data::DetectionBatch batch;
+    CalibrateQuantizers(spec_, start.graph, start.state, loader.batches_per_epoch(), [&](Tensor& out) {
+      if (!loader.Next(&batch)) return false;
+      out = batch.images;
+      return true;
+    });
+  }
+
+  void ReportQuantizers(const ir::Graph& graph) {
+    if (!qat_) return;
+    const passes::QuantizerCounts counts = passes::CountQuantizers(graph);
+    LogInfo("QAT: {} activation and {} weight quantizers, recipe {}", counts.activations, counts.weights,
+            graph.metadata().count("recipe") != 0 ? graph.metadata().at("recipe") : "of the file");
+    report_.Metric("activation_quantizers", counts.activations);
+    report_.Metric("weight_quantizers", counts.weights);
+  }
+
+  train::EpochResult TrainEpoch() {
+    loader_->StartEpoch(trainer_->epoch());
+    data::DetectionBatch batch;
+    int64_t step = 0;
+    const train::EpochResult result = trainer_->TrainEpoch([&](train::Batch& out) {
+      if (step++ == steps_ || !loader_->Next(&batch)) return false;
+      const detection::AnchorTargets targets = detection::AssignTargets(anchors_, batch.boxes, batch.labels);
+      out.inputs = {batch.images};
+      out.targets = {targets.classes, targets.codes};
+      out.size = batch.images.dim(0);
+      return true;
+    });
+    const std::string advice = loader_->BottleneckMessage();
+    if (!advice.empty() && !advised_) LogWarning("{}", advice);
+    advised_ = advised_ || !advice.empty();
+    return result;
+  }
+
+  // A quantized network is validated as it will run: by the INT8 engine.
+  detection::CocoMetrics Validate() {
+    const auto batch = static_cast<int>(spec_.GetInt("evaluate.batch_size"));
+    data::DetectionLoader loader(val_set_, LoaderOptions(spec_, detector_, batch));
+    const auto predictor =
+        MakePredictor(trainer_->CurrentGraph(), {}, spec_.GetString("device"), ComputeThreads(spec_));
+    return efficientdet::Evaluate(*predictor, loader, detector_, PostProcessFromSpec(spec_),
+                                  spec_.GetInt("evaluate.num_samples"), /*show_progress=*/false)
+        .metrics;
+  }
+
+  void LogEpoch(const train::EpochResult& r, bool validated, const std::string& csv, int64_t epochs) {
+    const double class_loss = r.metrics.at("class_loss"), box_loss = r.metrics.at("box_loss");
+    LogInfo("epoch {}/{}: loss {:.4f} (class {:.4f}, box {:.5f}){}, lr {:.2e}, {:.1f} images/s", r.epoch + 1, epochs,
+            r.loss, class_loss, box_loss,
+            validated ? fmt::format(", AP {:.4f}, AP50 {:.4f}", last_.ap(), last_.ap50()) : "", r.learning_rate,
+            static_cast<double>(r.images) / r.seconds);
+    AppendLine(csv, fmt::format("{},{:.6g},{:.6g},{:.6g},{:.6g},{},{},{:.3f}", r.epoch + 1, r.loss, class_loss,
+                                box_loss, r.learning_rate, validated ? fmt::format("{:.6g}", last_.ap()) : "",
+                                validated ? fmt::format("{:.6g}", last_.ap50()) : "", r.seconds));
+    report_.TimingSeconds(fmt::format("epoch_{}", r.epoch + 1), r.seconds);
+    report_.Metric("images_per_second", static_cast<double>(r.images) / r.seconds);
+  }
+
+  void Save(const std::string& path, bool with_state) {
+    ir::Model model;
+    trainer_->Save(model);
+    if (!with_state) model.state.clear();
+    model.info = DescribeDetector(detector_);
+    model.info["backbone"] = name_;
+    model.info["epoch"] = std::to_string(trainer_->epoch());
+    model.info["qat"] = qat_ ? "true" : "false";
+    model.info["spec"] = spec_.ToYaml();
+    ir::WriteModel(path, model);
+  }
+
+  const spec::Spec& spec_;
+  report::RunReport& report_;
+  std::string name_;
+  Detector detector_;
+  std::shared_ptr<data::CocoSet> train_set_;
+  std::shared_ptr<data::CocoSet> val_set_;
+  Tensor anchors_;
+  int64_t steps_ = 0;
+  std::unique_ptr<data::DetectionLoader> loader_;
+  std::unique_ptr<train::GraphModule> module_;
+  std::unique_ptr<train::Trainer> trainer_;
+  detection::CocoMetrics last_;
+  double best_ = -1;
+  bool qat_ = false;
+  bool advised_ = false;
+};
+
+}  // namespace
+
+void Train(const spec::Spec& spec) {
+  WithReport(spec, "train", [&](report::RunReport& report) {
+    Run(spec, report).Train();
+    report.Success("Training finished successfully.");
+  });
+}
+
+}  // namespace octet::task::efficientdet
