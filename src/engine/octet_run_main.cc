@@ -1,5 +1,6 @@
-// octet-run PLAN IMAGE...: classes and probabilities of images by an INT8 plan; with --bench N the time of a Run. Needs
-// the plan only: class names and preprocessing are inside. Links no LibTorch.
+// octet-run PLAN IMAGE...: classes and probabilities of images by an INT8 plan, or the boxes that a detector's plan
+// finds; with --bench N the time of a Run. Needs the plan only: class names and preprocessing are inside. Links no
+// LibTorch.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -10,8 +11,11 @@
 #include <random>
 
 #include "base/error.h"
+#include "data/detection_transform.h"
 #include "data/image.h"
 #include "data/preprocess.h"
+#include "detection/anchors.h"
+#include "detection/detections.h"
 #include "engine/engine.h"
 
 namespace octet::engine {
@@ -22,6 +26,7 @@ struct Settings {
   std::vector<std::string> images;
   int threads = 1;
   int top = 5;
+  float min_score = 0.3f;
   int bench = 0;
   int batch = 1;
   bool profile = false;
@@ -98,6 +103,68 @@ int Classify(const Engine& engine, Context& context, const Settings& settings) {
   return failed;
 }
 
+bool IsDetector(const Engine& engine) {
+  return engine.info().count("anchors") != 0;
+}
+
+detection::AnchorOptions Anchors(const Engine& engine) {
+  const nlohmann::json a = nlohmann::json::parse(engine.info().at("anchors"));
+  detection::AnchorOptions o;
+  o.height = a.at("height");
+  o.width = a.at("width");
+  o.min_level = a.at("min_level");
+  o.max_level = a.at("max_level");
+  o.num_scales = a.at("num_scales");
+  o.anchor_scale = a.at("anchor_scale");
+  o.aspect_ratios = detection::ParseAspectRatios(a.at("aspect_ratios"), "plan");
+  return o;
+}
+
+// The outputs by name, as tensors.
+Tensor Output(const Context& context, const std::vector<std::vector<float>>& memory, const char* name) {
+  for (size_t i = 0; i < memory.size(); ++i) {
+    if (context.outputs()[i].name == name) return Tensor::From<float>(context.outputs()[i].shape, memory[i]);
+  }
+  OCTET_FAIL("the plan says that it is a detector, but has no output '{}'; build it again", name);
+}
+
+// Prints a line per box: path, class, score, x1 y1 x2 y2 in pixels of the image. Returns how many images could not be
+// read.
+int Detect(const Engine& engine, Context& context, const Settings& settings) {
+  const detection::AnchorOptions options = Anchors(engine);
+  const Tensor anchors = detection::MakeAnchors(options);
+  const int width = static_cast<int>(options.width), height = static_cast<int>(options.height);
+  const std::vector<std::string> names = ClassNames(engine);
+  detection::PostProcessOptions post;
+  post.score_threshold = settings.min_score;
+  std::vector<float*> outputs;
+  const std::vector<std::vector<float>> memory = OutputMemory(context, &outputs);
+  std::vector<float> input(static_cast<size_t>(3) * width * height);
+  int failed = 0;
+  for (const std::string& path : settings.images) {
+    data::Image image;
+    std::string problem;
+    if (!data::DecodeImageFile(path, {}, &image, &problem)) {
+      fmt::print(stderr, "octet-run: {}: {}\n", path, problem);
+      ++failed;
+      continue;
+    }
+    const data::Placement placement = data::FitPlacement(image.width, image.height, width, height);
+    data::PlaceImage(image, placement, width, height, input.data());
+    context.Run({input.data()}, outputs);
+    const auto found =
+        detection::PostProcess(Output(context, memory, "class_logits"), Output(context, memory, "box_codes"), anchors,
+                               height, width, {0}, {static_cast<float>(1.0 / placement.scale)}, post);
+    for (const detection::Detection& d : found) {
+      const auto k = static_cast<size_t>(d.label);
+      fmt::print("{}\t{} {:.4f}\t{:.1f} {:.1f} {:.1f} {:.1f}\n", path, k < names.size() ? names[k] : std::to_string(k),
+                 d.score, d.x1, d.y1, d.x2, d.y2);
+    }
+    if (found.empty()) fmt::print("{}\tnothing\n", path);
+  }
+  return failed;
+}
+
 void Bench(const Engine& engine, Context& context, const Settings& settings) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -166,7 +233,8 @@ int Main(const Settings& settings) {
                ResidentMb() - memory_before, static_cast<double>(context->arena_bytes()) / (1 << 20));
   }
   if (settings.images.empty()) return 0;
-  return Classify(engine, *context, settings) == 0 ? 0 : 1;
+  const int failed = IsDetector(engine) ? Detect(engine, *context, settings) : Classify(engine, *context, settings);
+  return failed == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -174,11 +242,13 @@ int Main(const Settings& settings) {
 
 int main(int argc, char** argv) {
   octet::engine::Settings settings;
-  CLI::App app{"octet-run: classify images with an INT8 plan"};
+  CLI::App app{"octet-run: classes or boxes of images by an INT8 plan"};
   app.add_option("plan", settings.plan, "the .plan file")->required();
   app.add_option("images", settings.images, "image files");
   app.add_option("--threads", settings.threads, "threads of one Run")->check(CLI::PositiveNumber);
   app.add_option("--top", settings.top, "how many classes to print")->check(CLI::PositiveNumber);
+  app.add_option("--min-score", settings.min_score, "detectors: boxes with a lower score are not printed")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--bench", settings.bench, "time so many runs on random input")->check(CLI::PositiveNumber);
   app.add_option("--batch", settings.batch, "with --bench: images in a run")->check(CLI::PositiveNumber);
   app.add_flag("--profile", settings.profile, "with --bench: the time of each step");

@@ -74,6 +74,23 @@ EventFile::EventFile(const std::string& folder) {
   AppendEvent(path_, event);
 }
 
+void EventFile::Picture(const std::string& tag, int64_t step, const data::Image& image) {
+  std::string picture;
+  for (const auto& [field, number] : {std::pair{1, image.height}, {2, image.width}, {3, image.channels}}) {
+    PutTag(&picture, field, kVarint);
+    PutVarint(&picture, static_cast<uint64_t>(number));
+  }
+  PutBytes(&picture, 4, data::EncodePng(image));
+  std::string value;
+  PutBytes(&value, 1, tag);
+  PutBytes(&value, 4, picture);
+  std::string summary;
+  PutBytes(&summary, 1, value);
+  std::string event = EventNow(step);
+  PutBytes(&event, 5, summary);
+  AppendEvent(path_, event);
+}
+
 void EventFile::Scalar(const std::string& tag, int64_t step, double value) {
   const auto single = static_cast<float>(value);
   uint32_t bits = 0;

@@ -1,10 +1,13 @@
-// TensorBoard's event file: scalars that `tensorboard --logdir` shows. TFRecord framing (base/tfrecord_framing.h) around
-// Event messages (tensorflow/core/util/event.proto: wall_time = 1, step = 2, file_version = 3, summary = 5; in it
-// value = 1 with tag = 1, simple_value = 2).
+// TensorBoard's event file: scalars and pictures that `tensorboard --logdir` shows. TFRecord framing
+// (base/tfrecord_framing.h) around Event messages (tensorflow/core/util/event.proto: wall_time = 1, step = 2,
+// file_version = 3, summary = 5; in it value = 1 with tag = 1, simple_value = 2, image = 4 with height = 1, width = 2,
+// colorspace = 3, encoded_image_string = 4).
 #pragma once
 
 #include <cstdint>
 #include <string>
+
+#include "data/image.h"
 
 namespace octet::report {
 
@@ -17,6 +20,8 @@ class EventFile {
   const std::string& path() const { return path_; }
   // Appended at once. Throws a user Error when it cannot be written.
   void Scalar(const std::string& tag, int64_t step, double value);
+  // 8 bits, RGB or gray; as PNG.
+  void Picture(const std::string& tag, int64_t step, const data::Image& image);
 
  private:
   std::string path_;

@@ -34,11 +34,16 @@ class EventFileTest : public testing::Test {
   std::string folder_ = std::string(testing::TempDir()) + "/octet_events_" + std::to_string(::getpid());
 };
 
-TEST_F(EventFileTest, ScalarsAreReadBack) {
+TEST_F(EventFileTest, ScalarsAndPicturesAreReadBack) {
   EventFile file(folder_ + "/deeper");
   file.Scalar("train/loss", 1, 2.25);
   file.Scalar("val/accuracy", 300, 0.5);
   file.Scalar("train/learning_rate", 1LL << 40, 1e-5);
+  data::Image image;
+  image.width = 3;
+  image.height = 2;
+  image.pixels.assign(18, 90);
+  file.Picture("val/image_0", 7, image);
   EXPECT_NE(file.path().find("/deeper/events.out.tfevents."), std::string::npos);
   const std::string bytes = ReadFile(file.path());
   // The first record: 8 bytes of length, then wall_time (9 bytes), step (2), file_version (15).
@@ -48,7 +53,9 @@ TEST_F(EventFileTest, ScalarsAreReadBack) {
   if (std::system("python3 --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "no python3";
   const Outcome o = ReadWithPython(file.path());
   EXPECT_EQ(o.exit_code, 0) << o.output;
-  EXPECT_EQ(o.output, "train/loss 1 2.25\nval/accuracy 300 0.5\ntrain/learning_rate 1099511627776 1e-05\n");
+  EXPECT_EQ(o.output,
+            "train/loss 1 2.25\nval/accuracy 300 0.5\ntrain/learning_rate 1099511627776 1e-05\nval/image_0 7 picture 3 "
+            "2 3\n");
   // The witness sees a damaged file.
   std::string damaged = bytes;
   damaged[damaged.size() - 6] = static_cast<char>(damaged[damaged.size() - 6] ^ 1);

@@ -96,7 +96,7 @@ std::vector<Key> Keys() {
       {"train.label_smoothing", kFloat, "0.0", InHalfOpen(0, 1), "targets y(1-e) + e/2"},
       {"train.skip_checkpoint_variables", kString, "\"-predict*\"", Any(),
        "octet takes every tensor of the same name and shape", kIgnored},
-      {"train.image_preview", kBool, "true", Any(), "TensorBoard images", kIgnored},
+      {"train.image_preview", kBool, "true", Any(), "pictures of training batches and of detections for TensorBoard"},
       {"train.results_dir", kString, "null", Any(), "default: results_dir/train"},
 
       {"evaluate.checkpoint", kString, "???", Any(), "trained model (.octet) or .onnx with raw heads"},

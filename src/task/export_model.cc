@@ -23,8 +23,9 @@ void ExportModel(const spec::Spec& spec, const ir::Graph& trained, report::RunRe
   options.producer_version = report::OctetVersion();
 
   const ir::Graph folded = passes::PrepareForExport(trained);
-  const ir::Graph plain = passes::StripQdq(folded);
-  onnx::ExportOnnx(finish ? finish(plain) : plain, onnx_file, options);
+  const auto finished = [&](const ir::Graph& graph) { return finish ? finish(graph) : graph; };
+  const ir::Graph plain = finished(passes::StripQdq(folded));
+  onnx::ExportOnnx(plain, onnx_file, options);
   report.OutputFile("fp32_onnx", onnx_file);
   fmt::print("FP32 ONNX           {}\n", onnx_file);
   if (!passes::HasQdq(folded)) {
@@ -35,12 +36,13 @@ void ExportModel(const spec::Spec& spec, const ir::Graph& trained, report::RunRe
     report.Success("Export finished successfully.");
     return;
   }
-  onnx::ExportOnnx(finish ? finish(folded) : folded, qdq_file, options);
+  const ir::Graph quantized = finished(folded);
+  onnx::ExportOnnx(quantized, qdq_file, options);
 
   const std::map<std::string, std::string> names = onnx::ExportNames(plain);
   tensorrt::CalibrationCache cache;
   cache.version = version;
-  for (const auto& [name, scale] : passes::CollectScales(folded)) cache.entries.push_back({names.at(name), scale});
+  for (const auto& [name, scale] : passes::CollectScales(quantized)) cache.entries.push_back({names.at(name), scale});
   tensorrt::WriteCalibrationCache(cache_file, cache);
 
   const auto ptq = task::CalibratedTensors(plain).size();

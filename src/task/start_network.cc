@@ -83,6 +83,31 @@ std::string CheckpointPath(const std::string& folder, const std::string& network
   return fmt::format("{}/{}_{:03}.octet", folder, network, epoch);
 }
 
+void WarnOfChanges(const spec::Spec& spec, const std::string& earlier) {
+  if (earlier.empty()) return;
+  std::vector<std::string> changes;
+  try {
+    changes = spec.ChangesSince(spec::ParseSpec(spec.table().task, earlier, "the checkpoint's spec"),
+                                {"dataset", "model", "train", "quant"});
+  } catch (const Error& e) {
+    LogWarning("the settings of the resumed run cannot be compared with the spec's: {}", e.what());
+    return;
+  }
+  // Where and how, not what: results do not depend on these.
+  const auto harmless = [](const std::string& change) {
+    for (const char* key :
+         {"train.checkpoint", "train.resume", "train.validation_interval", "train.n_workers", "train.threads",
+          "train.results_dir", "train.image_preview", "dataset.train_dataset_path", "dataset.val_dataset_path",
+          "dataset.train_tfrecords", "dataset.val_tfrecords", "dataset.train_dirs", "dataset.val_dirs",
+          "dataset.train_json_file", "dataset.val_json_file", "dataset.loader", "quant.calibration"}) {
+      if (StartsWith(change, key)) return true;
+    }
+    return false;
+  };
+  changes.erase(std::remove_if(changes.begin(), changes.end(), harmless), changes.end());
+  if (!changes.empty()) LogWarning("resumed with other settings than it began with: {}", Join(changes, "; "));
+}
+
 StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& results_folder, const NetworkKind& kind) {
   StartingPoint start;
   const std::string resume = ResumeFile(spec, results_folder, kind.name_key);

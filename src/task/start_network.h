@@ -39,6 +39,10 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
 // "<network>_<epoch, 3 digits>.octet" in `folder`.
 std::string CheckpointPath(const std::string& folder, const std::string& network, int64_t epoch);
 
+// A run that goes on with other settings than it began with ends elsewhere than a whole one: allowed, but logged.
+// `earlier` is StartingPoint::spec.
+void WarnOfChanges(const spec::Spec& spec, const std::string& earlier);
+
 // The checkpoint to go on from, or "".
 std::string ResumeFile(const spec::Spec& spec, const std::string& results_folder, const std::string& name_key);
 

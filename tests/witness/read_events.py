@@ -1,4 +1,5 @@
-"""Prints the scalars of a TensorBoard event file, one "tag step value" a line, after checking every checksum.
+"""Prints the scalars of a TensorBoard event file, one "tag step value" a line (of a picture "tag step picture width
+height channels"), after checking every checksum.
 Needs nothing but Python. usage: read_events.py FILE"""
 import struct
 import sys
@@ -69,6 +70,13 @@ while at < len(data):
     for summary in event.get(5, []):
         for value in fields(summary).get(1, []):
             v = fields(value)
+            if 4 in v:
+                image = fields(v[4][0])
+                png = image[4][0]
+                if png[:8] != b"\x89PNG\r\n\x1a\n" or struct.unpack(">II", png[16:24]) != (image[2][0], image[1][0]):
+                    sys.exit("a picture is no PNG of its size")
+                print(v[1][0].decode(), event[2][0], "picture", image[2][0], image[1][0], image[3][0])
+                continue
             print(v[1][0].decode(), event[2][0], "%.6g" % v[2][0])
 if at != len(data) or first:
     sys.exit("the file ends inside a record")

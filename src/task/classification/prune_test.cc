@@ -14,6 +14,7 @@
 #include "passes/measure_network.h"
 #include "task/classification/classification.h"
 #include "task/classification/setup.h"
+#include "task/classification/start_network.h"
 #include "zoo/zoo.h"
 
 namespace octet::task::classification {

@@ -74,30 +74,6 @@ void CalibrateStart(const spec::Spec& spec, const DataSets& data, StartingPoint&
   });
 }
 
-// A run that goes on with other settings than it began with ends elsewhere than a whole one: allowed, but said.
-void WarnOfChanges(const spec::Spec& spec, const std::string& earlier) {
-  if (earlier.empty()) return;
-  std::vector<std::string> changes;
-  try {
-    changes = spec.ChangesSince(spec::ParseSpec("classification", earlier, "the checkpoint's spec"),
-                                {"dataset", "model", "train", "quant"});
-  } catch (const Error& e) {
-    LogWarning("the settings of the resumed run cannot be compared with the spec's: {}", e.what());
-    return;
-  }
-  // Where and how, not what: results do not depend on these.
-  const auto harmless = [](const std::string& change) {
-    for (const char* key :
-         {"train.checkpoint", "train.resume", "train.validation_interval", "train.n_workers", "train.threads",
-          "train.results_dir", "dataset.train_dataset_path", "dataset.val_dataset_path", "quant.calibration"}) {
-      if (StartsWith(change, key)) return true;
-    }
-    return false;
-  };
-  changes.erase(std::remove_if(changes.begin(), changes.end(), harmless), changes.end());
-  if (!changes.empty()) LogWarning("resumed with other settings than it began with: {}", Join(changes, "; "));
-}
-
 std::string LogitsName(const ir::Graph& graph) {
   return graph.value(passes::LogitsOf(graph)).name;
 }

@@ -42,36 +42,6 @@ train::ScheduleOptions ScheduleFromSpec(const spec::Spec& spec) {
   return o;
 }
 
-bool UseBf16(const spec::Spec& spec, bool qat) {
-  if (!spec.GetBool("train.amp")) return false;
-  if (qat) {
-    LogWarning(
-        "train.amp ({}): QAT trains in FP32, because bfloat16 would round its INT8 operands a second time; amp is not "
-        "used",
-        spec.Where("train.amp"));
-    return false;
-  }
-  if (StartsWith(spec.GetString("device"), "cuda") || CpuHasBf16()) return true;
-  LogWarning("train.amp ({}): this CPU has neither AVX512-BF16 nor AMX; training runs in FP32",
-             spec.Where("train.amp"));
-  return false;
-}
-
-// quant.freeze_*: 0 and -1 mean never.
-int64_t FreezeEpoch(const spec::Spec& spec, const std::string& key, bool qat) {
-  const int64_t epoch = std::max<int64_t>(0, spec.GetInt(key));
-  if (epoch == 0) return 0;
-  if (!qat) {
-    LogWarning("{} ({}) is for QAT; this training is in FP32, so it is not used", key, spec.Where(key));
-    return 0;
-  }
-  if (epoch >= spec.GetInt("train.num_epochs")) {
-    LogWarning("{} is {} ({}), but there are only {} epochs: nothing freezes", key, epoch, spec.Where(key),
-               spec.GetInt("train.num_epochs"));
-  }
-  return epoch;
-}
-
 }  // namespace
 
 data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images) {
@@ -86,18 +56,11 @@ data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images) {
 }
 
 train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat) {
-  train::TrainerOptions o;
+  train::TrainerOptions o = CommonTrainerOptions(spec, qat);
   o.optimizer = OptimizerFromSpec(spec);
   o.schedule = ScheduleFromSpec(spec);
-  o.epochs = spec.GetInt("train.num_epochs");
   o.steps_per_epoch = loader.batches_per_epoch();
   o.images_per_epoch = std::min(o.steps_per_epoch * spec.GetInt("train.batch_size_per_gpu"), loader.images().size());
-  o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
-  o.threads = ComputeThreads(spec);
-  o.moving_average_decay = spec.GetFloat("train.moving_average_decay");
-  o.freeze_bn_epoch = FreezeEpoch(spec, "quant.freeze_bn_epoch", qat);
-  o.freeze_observer_epoch = FreezeEpoch(spec, "quant.freeze_observer_epoch", qat);
-  o.bf16 = UseBf16(spec, qat);
   return o;
 }
 
@@ -138,16 +101,6 @@ void FreezeLayers(const spec::Spec& spec, train::GraphModule& module) {
                                 : fmt::format("its blocks are {} to {}", *known.begin(), *known.rbegin()));
   }
   LogInfo("freeze_blocks: {} tensors are not trained", frozen);
-}
-
-bool CpuHasBf16() {
-  const char* forced = std::getenv("OCTET_FORCE_BF16");
-  if (forced != nullptr && std::string(forced) == "1") return true;
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") != 0;  // every CPU with AMX has it
-#else
-  return false;
-#endif
 }
 
 }  // namespace octet::task::classification

@@ -3,6 +3,7 @@
 
 #include "data/data_loader.h"
 #include "spec/spec.h"
+#include "task/trainer_options.h"
 #include "train/trainer.h"
 
 namespace octet::task::classification {
@@ -10,8 +11,7 @@ namespace octet::task::classification {
 // Batches of training images; a last batch that is not full is left out.
 data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images);
 
-// Optimizer, schedule, epochs, average of weights, freezing, mixed precision. `qat`: the network is quantized. Warns
-// where a wish has no effect: train.amp on a CPU without bfloat16 or with QAT, quant.freeze_* without QAT or too late.
+// Optimizer and schedule beside CommonTrainerOptions.
 train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat);
 
 // The network of a checkpoint keeps its momentum and epsilon of batch normalization, unless the spec gives
@@ -20,8 +20,5 @@ void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph);
 
 // model.freeze_bn and model.freeze_blocks. Throws a user Error that names a block which the backbone does not have.
 void FreezeLayers(const spec::Spec& spec, train::GraphModule& module);
-
-// AVX512-BF16 or AMX. OCTET_FORCE_BF16=1 in the environment says yes on any CPU (LibTorch then emulates it, slowly).
-bool CpuHasBf16();
 
 }  // namespace octet::task::classification

@@ -30,15 +30,15 @@ double MedianLatencyMs(Predictor& predictor, const Detector& d) {
 void Evaluate(const spec::Spec& spec) {
   WithReport(spec, "evaluate", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "evaluate");
-    const auto predictor = LoadPredictor(path, spec.GetString("device"), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
     const Detector detector = DetectorOf(predictor->info(), spec);
     RequireDetector(predictor->graph(), detector, path);
     const auto set = LoadSet(spec, "val", detector, report);
     data::DetectionLoader loader(set,
                                  LoaderOptions(spec, detector, static_cast<int>(spec.GetInt("evaluate.batch_size"))));
     LogInfo("{}: {}", path, predictor->description());
-    const Score score =
-        Evaluate(*predictor, loader, detector, PostProcessFromSpec(spec), spec.GetInt("evaluate.num_samples"), true);
+    const Score score = Evaluate(*predictor, loader, detector, ValidationTruth(spec, *set), PostProcessFromSpec(spec),
+                                 spec.GetInt("evaluate.num_samples"), /*show_progress=*/true);
     fmt::print("{}{} images, {} boxes\n", detection::FormatMetrics(score.metrics), score.images,
                score.detections.size());
     const std::string detections = report.folder() + "/detections.json";

@@ -78,7 +78,8 @@ Graph WithNonMaxSuppression(Graph g, const FinishOptions& o) {
                 {"codes/y", "codes/x", "codes/h", "codes/w"}, {{"axis", int64_t{2}}});
   const ValueId half = Constant(g, "boxes/half", {}, {0.5f});
   const ValueId zero = Constant(g, "boxes/low", {}, {0.0f});
-  std::vector<ValueId> corners(4);
+  // Suppression sees whole boxes, as in the plugin; the file's users get them clipped.
+  std::vector<ValueId> corners(4), clipped(4);
   for (size_t i = 0; i < 2; ++i) {
     const std::string axis = i == 0 ? "boxes/y" : "boxes/x";
     const auto code = [&](size_t k) { return g.node(split).output(k); };
@@ -87,16 +88,19 @@ Graph WithNonMaxSuppression(Graph g, const FinishOptions& o) {
     size = Add(g, "Mul", axis + "_half", {size, half});
     const auto limit = static_cast<float>(i == 0 ? o.anchors.height : o.anchors.width);
     const ValueId high = Constant(g, axis + "_limit", {}, {limit});
-    corners[i] = Add(g, "Clip", axis + "1", {Add(g, "Sub", axis + "_begin", {centre, size}), zero, high});
-    corners[i + 2] = Add(g, "Clip", axis + "2", {Add(g, "Add", axis + "_end", {centre, size}), zero, high});
+    corners[i] = Add(g, "Sub", axis + "1_whole", {centre, size});
+    corners[i + 2] = Add(g, "Add", axis + "2_whole", {centre, size});
+    clipped[i] = Add(g, "Clip", axis + "1", {corners[i], zero, high});
+    clipped[i + 2] = Add(g, "Clip", axis + "2", {corners[i + 2], zero, high});
   }
-  const ValueId boxes = Add(g, "Concat", "boxes", corners, {{"axis", int64_t{2}}});
+  const ValueId whole = Add(g, "Concat", "boxes/whole", corners, {{"axis", int64_t{2}}});
+  const ValueId boxes = Add(g, "Concat", "boxes", clipped, {{"axis", int64_t{2}}});
   const ValueId scores = Add(g, "Transpose", "scores", {Add(g, "Sigmoid", "probabilities", {logits})},
                              {{"perm", std::vector<int64_t>{0, 2, 1}}});
   const ValueId most =
       g.AddConstant("max_output_boxes_per_class", Tensor::From<int64_t>({1}, {o.detections.max_output_boxes}));
   const ValueId selected = Add(g, "NonMaxSuppression", "selected",
-                               {boxes, scores, most, Constant(g, "iou_threshold", {1}, {o.detections.iou_threshold}),
+                               {whole, scores, most, Constant(g, "iou_threshold", {1}, {o.detections.iou_threshold}),
                                 Constant(g, "score_threshold", {1}, {o.detections.score_threshold})});
   g.ReplaceOutput(0, boxes);
   g.ReplaceOutput(1, scores);

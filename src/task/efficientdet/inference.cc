@@ -55,7 +55,7 @@ nlohmann::json ToJson(const detection::Detection& d, const data::CocoSet::Image&
 void Infer(const spec::Spec& spec) {
   WithReport(spec, "inference", [&](report::RunReport& report) {
     const std::string path = NetworkFile(spec, "inference");
-    const auto predictor = LoadPredictor(path, spec.GetString("device"), ComputeThreads(spec));
+    const auto predictor = LoadPredictor(path, DeviceFromSpec(spec), ComputeThreads(spec));
     const Detector detector = DetectorOf(predictor->info(), spec);
     RequireDetector(predictor->graph(), detector, path);
     const auto set = SetOfImages(data::ListImages(spec.Require("inference.image_dir")));

@@ -24,8 +24,12 @@ struct Score {
   double predict_seconds = 0;  // network and post-processing
 };
 
+// The boxes to find: of dataset.val_json_file as it is, where the spec names one, else of `set`.
+detection::GroundTruth ValidationTruth(const spec::Spec& spec, const data::CocoSet& set);
+
 // Every image of the loader's set counts, or the first `images` of them (0: all).
 Score Evaluate(Predictor& predictor, data::DetectionLoader& loader, const Detector& detector,
-               const detection::PostProcessOptions& options, int64_t images, bool show_progress);
+               const detection::GroundTruth& truth, const detection::PostProcessOptions& options, int64_t images,
+               bool show_progress);
 
 }  // namespace octet::task::efficientdet

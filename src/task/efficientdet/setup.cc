@@ -5,10 +5,16 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "data/coco_records.h"
+#include "onnx/onnx_import.h"
+#include "task/predictor.h"
+#include "task/pretrained.h"
 
 namespace octet::task::efficientdet {
 namespace {
+
+constexpr char kNameKey[] = "model.name";
 
 // The backbone's own name as a classifier, whose weights may be loaded.
 std::string BackboneOf(const std::string& name) {
@@ -16,6 +22,29 @@ std::string BackboneOf(const std::string& name) {
     if (v.name == name) return (v.lite ? "efficientnet-lite" : "efficientnet-b") + std::to_string(v.backbone);
   }
   return "";
+}
+
+// The spec's network with the checkpoint's weights (of a detector or of its backbone); or the checkpoint's own graph,
+// which may be pruned or quantized.
+ir::Graph FromCheckpoint(const spec::Spec& spec, const std::string& path) {
+  const bool octets = !EndsWith(path, ".safetensors") &&
+                      (KindOfFile(path) != FileKind::kOnnx || !NetworkName(onnx::ReadMetadata(path)).empty());
+  if (octets) {
+    ir::Graph found = ReadGraph(path);
+    const std::string name = NetworkName(found.metadata());
+    if (!name.empty() && name != BackboneOf(spec.GetString(kNameKey))) {
+      const int64_t classes = spec.GetInt("dataset.num_classes");
+      RequireSameNetwork(found, spec, kNameKey, path);
+      if (ClassesOfGraph(found) == classes) {
+        RequireDetector(found, DetectorFromSpec(spec), "checkpoint '" + path + "'");
+        return found;
+      }
+      RequireNewClassesPossible(found, path, classes);
+    }
+  }
+  ir::Graph graph = zoo::BuildEfficientDet(NetworkFromSpec(spec));
+  LoadWeights(graph, path);
+  return graph;
 }
 
 }  // namespace
@@ -36,11 +65,13 @@ zoo::EfficientDetOptions NetworkFromSpec(const spec::Spec& spec) {
 
 NetworkKind KindFromSpec(const spec::Spec& spec) {
   NetworkKind kind;
-  kind.name_key = "model.name";
-  kind.checkpoint = spec.GetString("train.checkpoint");
-  if (!spec.GetString("train.pruned_model_path").empty()) kind.checkpoint = spec.GetString("train.pruned_model_path");
-  kind.part = BackboneOf(spec.GetString("model.name"));
-  kind.build = [&spec] { return zoo::BuildEfficientDet(NetworkFromSpec(spec)); };
+  kind.name_key = kNameKey;
+  kind.begin = [&spec](std::string& description) {
+    const std::string pruned = spec.GetString("train.pruned_model_path");
+    const std::string checkpoint = pruned.empty() ? spec.GetString("train.checkpoint") : pruned;
+    description = checkpoint.empty() ? "fresh weights" : "weights of " + checkpoint;
+    return checkpoint.empty() ? zoo::BuildEfficientDet(NetworkFromSpec(spec)) : FromCheckpoint(spec, checkpoint);
+  };
   kind.require_input = [&spec](const ir::Graph& graph, const std::string& where) {
     RequireDetector(graph, DetectorFromSpec(spec), where);
   };

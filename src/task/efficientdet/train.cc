@@ -11,12 +11,17 @@
 #include "task/efficientdet/efficientdet.h"
 #include "task/efficientdet/score.h"
 #include "task/efficientdet/setup.h"
+#include "task/efficientdet/training_log.h"
+#include "task/trainer_options.h"
 #include "train/detection_loss.h"
 #include "train/trainer.h"
 #include "zoo/efficientnet.h"
 
 namespace octet::task::efficientdet {
 namespace {
+
+// In a checkpoint's state: best.octet stays the best one across a resume.
+constexpr char kBestAp[] = "efficientdet/best_ap";
 
 train::OptimizerOptions OptimizerFromSpec(const spec::Spec& spec) {
   train::OptimizerOptions o;
@@ -84,7 +89,10 @@ class Run {
     train_set_ = LoadSet(spec, "train", detector_, report);
     detector_.classes = train_set_->classes;
     detector_.category_ids = train_set_->category_ids;
-    val_set_ = LoadSet(spec, "val", detector_, report);
+    const auto val_set = LoadSet(spec, "val", detector_, report);
+    truth_ = ValidationTruth(spec, *val_set);
+    val_loader_ = std::make_unique<data::DetectionLoader>(
+        val_set, LoaderOptions(spec, detector_, static_cast<int>(spec.GetInt("evaluate.batch_size"))));
     anchors_ = detection::MakeAnchors(detector_.anchors);
     StartingPoint start = FindStartingPoint(spec, report.folder(), KindFromSpec(spec));
     RequireDetector(start.graph, detector_, spec.file());
@@ -97,12 +105,15 @@ class Run {
     // TAO's num_examples_per_epoch, as far as there are so many.
     const int64_t batch = spec.GetInt("train.batch_size");
     steps_ = std::min(loader_->batches_per_epoch(), (spec.GetInt("train.num_examples_per_epoch") + batch - 1) / batch);
-    module_ = std::make_unique<train::GraphModule>(start.graph, spec.GetString("device"));
+    module_ = std::make_unique<train::GraphModule>(start.graph, DeviceFromSpec(spec));
     Freeze(spec, *module_);
     trainer_ =
         std::make_unique<train::Trainer>(*module_, train::DetectionLoss(LossFromSpec(spec, anchors_)), Options());
     if (start.resumed) {
+      WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});
+      const auto best = start.state.find(kBestAp);
+      if (best != start.state.end()) best_ = best->second.ToVector<double>().at(0);
     } else if (!start.state.empty()) {
       module_->LoadState(start.state);
     }
@@ -115,30 +126,27 @@ class Run {
     OCTET_REQUIRE(trainer_->epoch() < epochs,
                   "the checkpoint has {} epochs behind it, and train.num_epochs is {} ({}); nothing is left to train",
                   trainer_->epoch(), epochs, spec_.Where("train.num_epochs"));
-    const std::string csv = report_.folder() + "/training.csv";
-    if (!FileExists(csv)) AppendLine(csv, "epoch,loss,class_loss,box_loss,learning_rate,AP,AP50,seconds");
-    const double first = static_cast<double>(trainer_->epoch());
-    const Progress clock("", 0, "");
+    TrainingLog log(report_, detector_, trainer_->epoch(), epochs);
+    const bool pictures = spec_.GetBool("train.image_preview");
     while (trainer_->epoch() < epochs) {
-      const train::EpochResult result = TrainEpoch();
-      const int64_t done = trainer_->epoch();
+      const int64_t done = trainer_->epoch() + 1;
       const bool validate =
           (done % validate_every == 0 && done >= spec_.GetInt("evaluate.start_eval_epoch")) || done == epochs;
-      if (validate) last_ = Validate();
-      LogEpoch(result, validate, csv, epochs);
-      report_.Running(
-          "Training loop in progress", {{"loss", result.loss}},
-          {{"epoch", static_cast<double>(done)},
-           {"max_epoch", static_cast<double>(epochs)},
-           {"time_per_epoch", result.seconds},
-           {"learning_rate", result.learning_rate},
-           {"loss", result.loss},
-           {"eta", clock.seconds() / (static_cast<double>(done) - first) * static_cast<double>(epochs - done)}});
-      if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), name_, done), true);
-      if (validate && last_.ap() > best_) {
-        best_ = last_.ap();
-        Save(report_.folder() + "/best.octet", false);
+      const train::EpochResult result = TrainEpoch(pictures && (validate || done == 1) ? &log : nullptr);
+      bool better = false;
+      if (validate) {
+        const Score score = Validate();
+        last_ = score.metrics;
+        better = last_.ap() > best_;
+        if (better) best_ = last_.ap();
+        if (pictures) log.ValidationImages(done, val_loader_->set(), score.detections);
       }
+      log.Epoch(result, validate ? &last_ : nullptr, loader_->WaitFraction());
+      const std::string advice = loader_->BottleneckMessage();
+      if (!advice.empty() && !advised_) LogWarning("epoch {}: {}", done, advice);
+      advised_ = advised_ || !advice.empty();
+      if (done % save_every == 0 || done == epochs) Save(CheckpointPath(report_.folder(), name_, done), true);
+      if (better) Save(report_.folder() + "/best.octet", false);
     }
     const std::string last = CheckpointPath(report_.folder(), name_, epochs);
     for (size_t i = 0; i < last_.numbers.size(); ++i) report_.Metric(detection::kCocoMetricNames[i], last_.numbers[i]);
@@ -151,19 +159,12 @@ class Run {
 
  private:
   train::TrainerOptions Options() const {
-    train::TrainerOptions o;
+    train::TrainerOptions o = CommonTrainerOptions(spec_, qat_);
     o.optimizer = OptimizerFromSpec(spec_);
     o.schedule = ScheduleFromSpec(spec_, steps_);
-    o.epochs = spec_.GetInt("train.num_epochs");
     o.steps_per_epoch = steps_;
     o.images_per_epoch =
         std::min(steps_ * spec_.GetInt("train.batch_size"), static_cast<int64_t>(train_set_->images.size()));
-    o.seed = static_cast<uint64_t>(spec_.GetInt("train.random_seed"));
-    o.threads = ComputeThreads(spec_);
-    o.moving_average_decay = spec_.GetFloat("train.moving_average_decay");
-    o.bf16 = spec_.GetBool("train.amp") && !qat_;
-    o.freeze_bn_epoch = qat_ ? spec_.GetInt("quant.freeze_bn_epoch") : 0;
-    o.freeze_observer_epoch = qat_ ? spec_.GetInt("quant.freeze_observer_epoch") : 0;
     return o;
   }
 
@@ -189,51 +190,33 @@ class Run {
     report_.Metric("weight_quantizers", counts.weights);
   }
 
-  train::EpochResult TrainEpoch() {
+  // `preview` (may be null) gets pictures of the first batch.
+  train::EpochResult TrainEpoch(TrainingLog* preview) {
     loader_->StartEpoch(trainer_->epoch());
     data::DetectionBatch batch;
     int64_t step = 0;
-    const train::EpochResult result = trainer_->TrainEpoch([&](train::Batch& out) {
+    return trainer_->TrainEpoch([&](train::Batch& out) {
       if (step++ == steps_ || !loader_->Next(&batch)) return false;
+      if (preview != nullptr && step == 1) preview->TrainingImages(trainer_->epoch() + 1, batch);
       const detection::AnchorTargets targets = detection::AssignTargets(anchors_, batch.boxes, batch.labels);
       out.inputs = {batch.images};
       out.targets = {targets.classes, targets.codes};
       out.size = batch.images.dim(0);
       return true;
     });
-    const std::string advice = loader_->BottleneckMessage();
-    if (!advice.empty() && !advised_) LogWarning("{}", advice);
-    advised_ = advised_ || !advice.empty();
-    return result;
   }
 
   // A quantized network is validated as it will run: by the INT8 engine.
-  detection::CocoMetrics Validate() {
-    const auto batch = static_cast<int>(spec_.GetInt("evaluate.batch_size"));
-    data::DetectionLoader loader(val_set_, LoaderOptions(spec_, detector_, batch));
-    const auto predictor =
-        MakePredictor(trainer_->CurrentGraph(), {}, spec_.GetString("device"), ComputeThreads(spec_));
-    return efficientdet::Evaluate(*predictor, loader, detector_, PostProcessFromSpec(spec_),
-                                  spec_.GetInt("evaluate.num_samples"), /*show_progress=*/false)
-        .metrics;
-  }
-
-  void LogEpoch(const train::EpochResult& r, bool validated, const std::string& csv, int64_t epochs) {
-    const double class_loss = r.metrics.at("class_loss"), box_loss = r.metrics.at("box_loss");
-    LogInfo("epoch {}/{}: loss {:.4f} (class {:.4f}, box {:.5f}){}, lr {:.2e}, {:.1f} images/s", r.epoch + 1, epochs,
-            r.loss, class_loss, box_loss,
-            validated ? fmt::format(", AP {:.4f}, AP50 {:.4f}", last_.ap(), last_.ap50()) : "", r.learning_rate,
-            static_cast<double>(r.images) / r.seconds);
-    AppendLine(csv, fmt::format("{},{:.6g},{:.6g},{:.6g},{:.6g},{},{},{:.3f}", r.epoch + 1, r.loss, class_loss,
-                                box_loss, r.learning_rate, validated ? fmt::format("{:.6g}", last_.ap()) : "",
-                                validated ? fmt::format("{:.6g}", last_.ap50()) : "", r.seconds));
-    report_.TimingSeconds(fmt::format("epoch_{}", r.epoch + 1), r.seconds);
-    report_.Metric("images_per_second", static_cast<double>(r.images) / r.seconds);
+  Score Validate() {
+    const auto predictor = MakePredictor(trainer_->CurrentGraph(), {}, DeviceFromSpec(spec_), ComputeThreads(spec_));
+    return efficientdet::Evaluate(*predictor, *val_loader_, detector_, truth_, PostProcessFromSpec(spec_),
+                                  spec_.GetInt("evaluate.num_samples"), /*show_progress=*/false);
   }
 
   void Save(const std::string& path, bool with_state) {
     ir::Model model;
     trainer_->Save(model);
+    model.state[kBestAp] = Tensor::Scalar<double>(best_);
     if (!with_state) model.state.clear();
     model.info = DescribeDetector(detector_);
     model.info["backbone"] = name_;
@@ -248,10 +231,11 @@ class Run {
   std::string name_;
   Detector detector_;
   std::shared_ptr<data::CocoSet> train_set_;
-  std::shared_ptr<data::CocoSet> val_set_;
+  detection::GroundTruth truth_;
   Tensor anchors_;
   int64_t steps_ = 0;
   std::unique_ptr<data::DetectionLoader> loader_;
+  std::unique_ptr<data::DetectionLoader> val_loader_;
   std::unique_ptr<train::GraphModule> module_;
   std::unique_ptr<train::Trainer> trainer_;
   detection::CocoMetrics last_;
