@@ -93,7 +93,7 @@ class CommandLine {
         action_ = [this, name, &command] { command.run(spec::LoadSpec(name, spec_file_, overrides_)); };
       });
     }
-    if (std::string(name) == "classification") AddDownloadSpecs(task, name);
+    AddDownloadSpecs(task, name);
   }
 
   void AddDownloadSpecs(CLI::App* task, const std::string& name) {

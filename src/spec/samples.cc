@@ -140,7 +140,9 @@ inference:
 }  // namespace
 
 std::vector<Sample> Samples(const std::string& task) {
-  return TableOf(task).task == "classification" ? ClassificationSamples() : std::vector<Sample>();
+  const std::string& name = TableOf(task).task;
+  if (name == "classification") return ClassificationSamples();
+  return name == "efficientdet" ? EfficientDetSamples() : std::vector<Sample>();
 }
 
 std::vector<std::string> WriteSamples(const std::string& task, const std::string& folder) {

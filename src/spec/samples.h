@@ -14,6 +14,8 @@ struct Sample {
 // In the order of the workflow. The task must be in the tables; empty when there are no samples for it.
 std::vector<Sample> Samples(const std::string& task);
 
+std::vector<Sample> EfficientDetSamples();
+
 // Writes the samples of `task` into `folder`, which is made, and returns their paths. Throws a user Error, before
 // anything is written, when a file is there already with another content.
 std::vector<std::string> WriteSamples(const std::string& task, const std::string& folder);

@@ -286,6 +286,18 @@ TEST(Spec, EverySampleLoadsWithoutAWarning) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Spec, EverySampleOfADetectorLoads) {
+  const std::string folder = std::string(testing::TempDir()) + "/octet_detector_samples_" + std::to_string(::getpid());
+  const std::vector<std::string> paths = WriteSamples("efficientdet_tf2", folder);
+  ASSERT_EQ(paths.size(), 2U);
+  for (const std::string& path : paths) {
+    const Spec spec = LoadSpec("efficientdet", path);
+    EXPECT_TRUE(spec.IgnoredKeys().empty()) << path;
+    EXPECT_EQ(spec.GetBool("train.qat"), path.find("qat") != std::string::npos);
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Spec, KeysWithoutAMeaningHereAreAcceptedAndNamed) {
   const Spec spec = Parse(R"(
 encryption_key: tlt_encode
