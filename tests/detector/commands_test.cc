@@ -217,7 +217,7 @@ TEST_F(DetectorCommands, AResumedRunEqualsAWholeOne) {
   const std::string log = LogOf([&] { det::Train(Spec("parts", resume)); });
   EXPECT_THAT(log, HasSubstr("resumed from"));
   EXPECT_THAT(log, testing::Not(HasSubstr("other settings")));
-  for (const char* name : {"stem_conv.weight", "box-0.pointwise.weight"}) {
+  for (const char* name : {"stem_conv.weight", "box-0_pointwise.weight"}) {
     EXPECT_EQ(Weights("parts/train/efficientdet-d0_002.octet", name),
               Weights("whole/train/efficientdet-d0_002.octet", name));
   }
