@@ -62,7 +62,7 @@ for split in "${splits[@]}"; do
   evaluate ptq evaluate.trt_engine="$out/ptq/build/model.plan"
   evaluate qat evaluate.trt_engine="$out/qat/build/model.plan"
   for run in control ptq qat; do
-    printf '%-8s %s\n' "$run" "$(grep -E '^[0-9.]+ +AP(50)? ' "$out/$run/evaluate_$split.log" | awk '{printf "%s %s  ", $2, $1}')"
+    printf '%-8s %s\n' "$run" "$(grep -E '^[0-9.]+ +AP(50)? +IoU' "$out/$run/evaluate_$split.log" | awk '{printf "%s %s  ", $2, $1}')"
   done
 done
 

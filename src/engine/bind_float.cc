@@ -81,11 +81,12 @@ bool BindFloatConv(Session& session, const Node& node, const Place& x, const Pla
   s.pad_bottom = window.end[0];
   s.pad_right = window.end[1];
   auto conv = std::make_shared<FloatConv>(s, weight.constant.data<float>(),
-                                          has_bias ? graph.value(node.input(2)).constant.data<float>() : nullptr);
+                                          has_bias ? graph.value(node.input(2)).constant.data<float>() : nullptr,
+                                          session.options().threads);
   step.parallel = false;  // oneDNN has threads of its own
   step.macs = static_cast<double>(NumElements(y.type.shape)) * w[1] * w[2] * w[3];
-  step.run = [conv, &x, &y, threads = session.options().threads](int, int) {
-    conv->Run(reinterpret_cast<const float*>(x.dense), reinterpret_cast<float*>(y.dense), threads);
+  step.run = [conv, &x, &y](int, int) {
+    conv->Run(reinterpret_cast<const float*>(x.dense), reinterpret_cast<float*>(y.dense));
   };
   return true;
 }

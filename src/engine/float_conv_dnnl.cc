@@ -18,6 +18,19 @@ memory::desc Plain(const memory::dims& dims, memory::format_tag tag) {
   return memory::desc(dims, memory::data_type::f32, tag);
 }
 
+// oneDNN decides when it makes a primitive among how many threads that will divide its work, and takes as many when it
+// runs: both must happen under the caller's number.
+class ThreadsOfOpenMp {
+ public:
+  explicit ThreadsOfOpenMp(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+  ~ThreadsOfOpenMp() { omp_set_num_threads(before_); }
+  ThreadsOfOpenMp(const ThreadsOfOpenMp&) = delete;
+  ThreadsOfOpenMp& operator=(const ThreadsOfOpenMp&) = delete;
+
+ private:
+  int before_;
+};
+
 dnnl::convolution_forward::primitive_desc Describe(const dnnl::engine& engine, const FloatConvShape& s, bool bias,
                                                    const memory::dims& weight_dims) {
   using Tag = memory::format_tag;
@@ -52,8 +65,9 @@ struct FloatConv::State {
   std::unordered_map<int, memory> args;
 };
 
-FloatConv::FloatConv(const FloatConvShape& s, const float* weights, const float* bias)
-    : state_(std::make_unique<State>()) {
+FloatConv::FloatConv(const FloatConvShape& s, const float* weights, const float* bias, int threads)
+    : threads_(threads), state_(std::make_unique<State>()) {
+  const ThreadsOfOpenMp limit(threads_);
   using Tag = memory::format_tag;
   State& st = *state_;
   try {
@@ -86,10 +100,9 @@ FloatConv::FloatConv(const FloatConvShape& s, const float* weights, const float*
 
 FloatConv::~FloatConv() = default;
 
-void FloatConv::Run(const float* x, float* y, int threads) {
+void FloatConv::Run(const float* x, float* y) {
   State& st = *state_;
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
+  const ThreadsOfOpenMp limit(threads_);
   st.user_src.set_data_handle(const_cast<float*>(x));
   st.user_dst.set_data_handle(y);
   try {
@@ -98,10 +111,8 @@ void FloatConv::Run(const float* x, float* y, int threads) {
     st.from_dst.execute(st.stream, st.dst, st.user_dst);
     st.stream.wait();
   } catch (const dnnl::error& e) {
-    omp_set_num_threads(before);
     OCTET_CHECK(false, "oneDNN: {}", e.what());
   }
-  omp_set_num_threads(before);
 }
 
 }  // namespace octet::engine

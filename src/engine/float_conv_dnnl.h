@@ -16,14 +16,15 @@ struct FloatConvShape {
 class FloatConv {
  public:
   // weights: OIHW with in_c / groups channels; bias may be null. Both are copied. Throws Error when oneDNN refuses.
-  FloatConv(const FloatConvShape& shape, const float* weights, const float* bias);
+  FloatConv(const FloatConvShape& shape, const float* weights, const float* bias, int threads);
   ~FloatConv();
 
   // NCHW in, NCHW out. One call at a time.
-  void Run(const float* x, float* y, int threads);
+  void Run(const float* x, float* y);
 
  private:
   struct State;
+  int threads_;
   std::unique_ptr<State> state_;
 };
 

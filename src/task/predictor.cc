@@ -80,7 +80,8 @@ std::unique_ptr<Predictor> LoadPredictor(const std::string& path, const std::str
     }
     case FileKind::kOnnx: {
       ir::Graph graph = onnx::ImportOnnx(path);
-      return MakePredictor(imported ? imported(std::move(graph)) : graph, {}, device, threads);
+      const std::map<std::string, std::string> info = graph.metadata();  // of a detector that octet exported
+      return MakePredictor(imported ? imported(std::move(graph)) : graph, info, device, threads);
     }
     case FileKind::kPlan: return std::make_unique<EnginePredictor>(engine::Engine::Load(path), threads);
     default: break;

@@ -161,7 +161,7 @@ TEST_F(DetectorCommands, TheWholeLine) {
     EXPECT_TRUE(normalised);
   }
 
-  det::Infer(Spec("line", {"inference.trt_engine=" + Path("plan/build/model.plan"), "inference.dump_label=true",
+  det::Infer(Spec("line", {"inference.trt_engine=" + Path("from_qdq/build/model.plan"), "inference.dump_label=true",
                            "inference.min_score_thresh=0.001", "inference.image_dir=" + Path("data/images/01*.png")}));
   const nlohmann::json results = Json("line/inference/detections.json");
   ASSERT_GT(results.size(), 0U);
@@ -182,6 +182,21 @@ TEST_F(DetectorCommands, TheWholeLine) {
   }
   EXPECT_EQ(pictures, 8);  // 010.png to 017.png
   EXPECT_EQ(Metrics("line/inference")["images"], 8);
+
+  // octet-run needs the plan only, and finds the best box of `inference`.
+  const std::string image = Path("data/images/010.png");
+  FILE* pipe = popen(
+      (OCTET_BIN_DIR "/octet-run --min-score 0.001 " + Path("from_qdq/build/model.plan") + " " + image).c_str(), "r");
+  std::string output(1 << 16, '\0');
+  output.resize(fread(output.data(), 1, output.size(), pipe));
+  EXPECT_EQ(pclose(pipe), 0);
+  const nlohmann::json* best = nullptr;
+  for (const auto& d : results) {
+    if (d["file_name"] == image && best == nullptr) best = &d;
+  }
+  ASSERT_NE(best, nullptr);
+  EXPECT_THAT(output, testing::StartsWith(image + "\t" + (*best)["category"].get<std::string>() + " " +
+                                          fmt::format("{:.4f}", (*best)["score"].get<double>())));
 }
 
 TEST_F(DetectorCommands, TrainsFromTfRecords) {

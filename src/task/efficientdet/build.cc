@@ -24,7 +24,7 @@ PlanSource LoadSource(const spec::Spec& spec, const std::string& path) {
     }
     case FileKind::kOnnx:
       source.graph = onnx::ImportOnnx(path);
-      source.info = DescribeDetector(DetectorFromSpec(spec));
+      source.info = DescribeDetector(DetectorOf(source.graph.metadata(), spec));
       break;
     default: OCTET_FAIL("gen_trt_engine.onnx_file '{}' is neither an .onnx nor an .octet file", path);
   }

@@ -9,11 +9,13 @@ namespace octet::task::efficientdet {
 
 void Export(const spec::Spec& spec) {
   WithReport(spec, "export", [&](report::RunReport& report) {
-    const ir::Model model = ir::ReadModel(spec.RequireFile("export.checkpoint"));
+    ir::Model model = ir::ReadModel(spec.RequireFile("export.checkpoint"));
+    const Detector detector = DetectorOf(model.info, spec);
+    for (const auto& [key, value] : DescribeDetector(detector)) model.graph.metadata()[key] = value;
     FinishOptions options;
     options.tao_input = spec.GetString("export.input") == "tao";
     options.postprocess = spec.GetString("export.postprocess");
-    options.anchors = DetectorOf(model.info, spec).anchors;
+    options.anchors = detector.anchors;
     options.detections = PostProcessFromSpec(spec);
     options.detections.score_threshold = static_cast<float>(spec.GetFloat("export.min_score_thresh"));
     ExportModel(spec, model.graph, report, [&](ir::Graph graph) { return FinishDetector(std::move(graph), options); });
