@@ -59,14 +59,18 @@ TEST(SlowDetector, LearnsOneBatchByHeart) {
   options.schedule.warmup_steps = 5;
   options.schedule.warmup_init = 1e-4;
   options.epochs = 1;
-  options.steps_per_epoch = 150;
+  options.threads = 1;
+  options.steps_per_epoch = 120;
   train::DetectionLossOptions loss;
   train::Trainer trainer(module, train::DetectionLoss(loss), options);
   double first = 0, last = 0;
   for (int64_t step = 0; step < options.steps_per_epoch; ++step) {
     last = trainer.Step({{batch.images}, {targets.classes, targets.codes}, 4}).loss / 4;
     if (step == 0) first = last;
-    if (step % 25 == 0) std::printf("step %3ld: loss %.4f\n", static_cast<long>(step), last);
+    if (step % 20 == 0) {
+      std::printf("step %3ld: loss %.4f\n", static_cast<long>(step), last);
+      std::fflush(stdout);
+    }
   }
   std::printf("loss %.4f -> %.5f\n", first, last);
   EXPECT_GT(first, 1.0);
