@@ -95,31 +95,83 @@ float* F32(const Place& p) {
   return reinterpret_cast<float*>(p.dense);
 }
 
-// Add and Mul of two tensors, of which the second may have one number for each channel.
+// Add and Mul of two tensors, of which one may be a constant or have one number for each channel, or one in all.
 bool BindTwo(Session& session, const Node& node, Step& step) {
   const ir::Graph& graph = session.graph();
-  if (node.inputs.size() != 2 || graph.value(node.input(1)).is_constant()) return false;
-  const Place* a = &session.place(node.input(0));
-  const Place* b = &session.place(node.input(1));
+  if (node.inputs.size() != 2) return false;
   const Place& y = session.place(node.output());
-  if (a->bytes < b->bytes) std::swap(a, b);
-  const int64_t plane = y.nchw.h * y.nchw.w;
-  const bool gate =
-      b->type.shape.size() == 4 && b->nchw.h * b->nchw.w == 1 && b->nchw.n == y.nchw.n && b->nchw.c == y.nchw.c;
-  if (a->codes || b->codes || b->type.dtype != DType::kF32 || a->type.shape != y.type.shape ||
-      (!gate && b->type.shape != y.type.shape)) {
+  struct Operand {
+    const Place* place = nullptr;  // null: a constant
+    const float* values = nullptr;
+    Shape shape;
+    const float* data() const { return place != nullptr ? F32(*place) : values; }
+  };
+  Operand operands[2];
+  for (size_t i = 0; i < 2; ++i) {
+    const ir::Value& value = graph.value(node.input(i));
+    if (value.type.dtype != DType::kF32) return false;
+    if (value.is_constant()) {
+      operands[i] = {nullptr, value.constant.data<float>(), value.constant.shape()};
+    } else {
+      const Place& p = session.place(node.input(i));
+      if (p.codes) return false;
+      operands[i] = {&p, nullptr, p.type.shape};
+    }
+  }
+  Operand &a = operands[0], &b = operands[1];
+  if (NumElements(a.shape) < NumElements(b.shape)) std::swap(a, b);
+  if (a.shape != y.type.shape) return false;
+  const int64_t whole = NumElements(y.type.shape), count = NumElements(b.shape), plane = y.nchw.h * y.nchw.w;
+  Shape channels(y.type.shape.size(), 1);
+  if (channels.size() > 1) channels[1] = y.type.shape[1];
+  Shape gate = channels, image = y.type.shape;  // image: the same for all of a batch
+  gate[0] = y.type.shape[0];
+  image[0] = 1;
+  Shape padded(y.type.shape.size() - std::min(y.type.shape.size(), b.shape.size()), 1);
+  padded.insert(padded.end(), b.shape.begin(), b.shape.end());
+  // Element k of the result meets element k / repeat % count of b.
+  int64_t repeat = 1;
+  if (count == 1) {
+    repeat = whole;
+  } else if (padded == gate || padded == channels) {
+    repeat = plane;
+  } else if (padded != y.type.shape && padded != image) {
     return false;
   }
-  const int64_t repeat = gate ? plane : 1;
-  const int64_t count = NumElements(b->type.shape);
   const bool add = node.op == "Add";
   step.run = [=, &y](int part, int parts) {
-    const Range range = Share(count, part, parts);
-    const float* x0 = F32(*a);
-    const float* x1 = F32(*b);
+    const Range range = Share(whole / repeat, part, parts);
+    const float* x0 = a.data();
+    const float* x1 = b.data();
     float* to = F32(y);
     for (int64_t i = range.begin; i < range.end; ++i) {
-      for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) to[k] = add ? x0[k] + x1[i] : x0[k] * x1[i];
+      const float v = x1[i % count];
+      for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) to[k] = add ? x0[k] + v : x0[k] * v;
+    }
+  };
+  return true;
+}
+
+// Batch norm that no convolution took in (in front of it: DenseNet, ResNet V2), at inference.
+bool BindBatchNorm(const ir::Graph& graph, const Node& node, const Place& x, const Place& y, Step& step) {
+  if (node.attr_int("training_mode", 0) != 0 || x.type.shape.size() < 2) return false;
+  for (size_t i = 1; i < 5; ++i) {
+    if (!graph.value(node.input(i)).is_constant()) return false;
+  }
+  const auto values = [&](size_t i) { return graph.value(node.input(i)).constant.ToVector<double>(); };
+  const std::vector<double> scale = values(1), bias = values(2), mean = values(3);
+  std::vector<double> deviation = values(4);
+  for (double& v : deviation) v = std::sqrt(v + static_cast<double>(node.attr_float("epsilon", 1e-5f)));
+  const int64_t channels = x.type.shape[1], rows = x.type.shape[0] * channels;
+  const int64_t plane = rows == 0 ? 0 : NumElements(x.type.shape) / rows;
+  step.run = [=, &x, &y](int part, int parts) {
+    const Range range = Share(rows, part, parts);
+    for (int64_t r = range.begin; r < range.end; ++r) {
+      const auto c = static_cast<size_t>(r % channels);
+      // In double, as the reference does: what follows may round.
+      for (int64_t i = r * plane; i < (r + 1) * plane; ++i) {
+        F32(y)[i] = static_cast<float>((F32(x)[i] - mean[c]) / deviation[c] * scale[c] + bias[c]);
+      }
     }
   };
   return true;
@@ -214,6 +266,10 @@ bool BindFloatConcat(Session& session, const Node& node, const Place& y, Step& s
 bool BindFloat(Session& session, ir::NodeId id, Step& step) {
   const Node& node = session.graph().node(id);
   const ir::Graph& graph = session.graph();
+  if (node.op == "Add" || node.op == "Mul") {
+    const Place& y = session.place(node.output());
+    return !y.codes && y.type.dtype == DType::kF32 && BindTwo(session, node, step);
+  }
   if (graph.value(node.input(0)).is_constant()) return false;
   const Place& x = session.place(node.input(0));
   const Place& y = session.place(node.output());
@@ -222,7 +278,7 @@ bool BindFloat(Session& session, ir::NodeId id, Step& step) {
     BindGemm(session, id, step);
     return true;
   }
-  if (node.op == "Add" || node.op == "Mul") return BindTwo(session, node, step);
+  if (node.op == "BatchNormalization") return BindBatchNorm(graph, node, x, y, step);
   if (node.op == "GlobalAveragePool") return BindGlobalAveragePool(x, y, step);
   if (node.op == "Transpose") return BindTranspose(node, x, y, step);
   if (node.op == "Concat") return BindFloatConcat(session, node, y, step);

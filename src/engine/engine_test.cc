@@ -168,6 +168,35 @@ TEST(Engine, FloatTranspose) {
   }
 }
 
+TEST(Engine, FloatBatchNormAndConstants) {
+  LoweredGraphMaker maker(11);
+  ir::Graph& g = maker.graph();
+  const ir::ValueId x = g.AddInput("input_1", {DType::kF32, {ir::kDynamic, 5, 4, 3}});
+  const auto constant = [&](const char* name, Shape shape, unsigned seed, float shift) {
+    Tensor t = RandomInput(std::move(shape), seed);
+    for (int64_t i = 0; i < t.size(); ++i) t.mutable_data<float>()[i] = std::abs(t.data<float>()[i]) + shift;
+    return g.AddConstant(name, t);
+  };
+  ir::ValueId v = maker.Value("BatchNormalization", "bn",
+                              {x, constant("scale", {5}, 1, 0), constant("bias", {5}, 2, -1),
+                               constant("mean", {5}, 3, 0), constant("var", {5}, 4, 0.1f)},
+                              {{"epsilon", 1e-3f}});
+  v = maker.Value("Mul", "by_channel", {v, constant("m", {5, 1, 1}, 5, -1)}, {});
+  v = maker.Value("Add", "one", {constant("one_number", {}, 6, 0), v}, {});
+  v = maker.Value("Mul", "everywhere", {v, constant("all", {1, 5, 4, 3}, 7, -1)}, {});
+  v = maker.Value("Add", "gate", {v, maker.Value("GlobalAveragePool", "mean_of_x", {x}, {})}, {});
+  g.MarkOutput(v);
+  ir::InferTypes(g);
+  const Tensor image = RandomInput({2, 5, 4, 3}, 8);
+  const Tensor wanted = ir::RunReference(g, {{"input_1", image}})[0];
+  for (int threads : {1, 2}) {
+    const auto context = Engine::FromGraph(g).NewContext({2, threads, false});
+    EXPECT_EQ(context->fallback_nodes(), std::vector<std::string>());
+    const Tensor y = context->Run({{"input_1", image}})[0];
+    for (int64_t i = 0; i < y.size(); ++i) EXPECT_FLOAT_EQ(y.data<float>()[i], wanted.data<float>()[i]) << i;
+  }
+}
+
 TEST(Engine, DescribesItself) {
   LoweredGraphMaker maker(3);
   const Engine engine = Engine::FromGraph(maker.Make(5, 3, 8, 8), {{"network", "random"}}, "reference");

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ops/window.h"
 #include "passes/fusion_regions.h"
 #include "passes/hoist_quantizers.h"
 #include "passes/lower_activation.h"
@@ -345,29 +346,22 @@ class Lowering {
   }
 
   // A pool's window with pads for what ceil_mode and auto_pad ask; nothing for dilation, unknown sizes, or windows that
-  // would lie in the padding alone. The output's size says how much stands at the end.
+  // would lie in the padding alone.
   std::optional<Attrs> ExplicitWindow(const Node& node) const {
     using Ints = std::vector<int64_t>;
-    const Shape& in = old_.value(node.input(0)).type.shape;
-    const Shape& out = old_.value(node.output()).type.shape;
-    const Ints kernel = node.attr_ints("kernel_shape", {}), dilations = node.attr_ints("dilations", {});
-    const std::string auto_pad = node.attr_string("auto_pad", "NOTSET");
-    if (in.size() != 4 || out.size() != 4 || kernel.size() != 2) return {};
-    if (std::any_of(dilations.begin(), dilations.end(), [](int64_t d) { return d != 1; })) return {};
-    const Ints strides = node.attr_ints("strides", {1, 1});
-    Ints pads = node.attr_ints("pads", {0, 0, 0, 0});
-    if (auto_pad != "NOTSET" || node.attr_int("ceil_mode", 0) != 0) {
-      for (size_t i = 0; i < 2; ++i) {
-        if (in[i + 2] < 0 || out[i + 2] < 0) return {};
-        const int64_t total = std::max<int64_t>(0, (out[i + 2] - 1) * strides[i] + kernel[i] - in[i + 2]);
-        if (auto_pad == "SAME_UPPER") pads[i] = total / 2;
-        if (auto_pad == "SAME_LOWER") pads[i] = total - total / 2;
-        if (auto_pad == "VALID") pads[i] = 0;
-        pads[i + 2] = std::max<int64_t>(0, total - pads[i]);
-        if (pads[i + 2] >= kernel[i]) return {};
-      }
+    const Shape& shape = old_.value(node.input(0)).type.shape;
+    const Ints kernel = node.attr_ints("kernel_shape", {});
+    if (shape.size() != 4 || kernel.size() != 2 || shape[2] < 0 || shape[3] < 0) return {};
+    const Shape in = {shape[2], shape[3]};
+    const ops::Window w = ops::ResolveWindow(node, in, kernel);
+    Ints pads = {w.begin[0], w.begin[1], 0, 0};
+    for (size_t i = 0; i < 2; ++i) {
+      if (w.dilations[i] != 1) return {};
+      const int64_t reach = (w.out[i] - 1) * w.strides[i] + kernel[i] - in[i] - w.begin[i];
+      pads[i + 2] = std::max(w.end[i], reach);
+      if (pads[i + 2] >= kernel[i]) return {};
     }
-    Attrs window = {{"kernel_shape", kernel}, {"strides", strides}};
+    Attrs window = {{"kernel_shape", kernel}, {"strides", w.strides}};
     if (pads != Ints(4, 0)) window["pads"] = pads;
     return window;
   }
