@@ -1,6 +1,9 @@
 // The executor against the reference kernels, operator by operator, and its gradients against finite differences.
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "base/error.h"
 #include "ops/install.h"
 #include "train/graph_module.h"
 #include "train/kernels/op_call.h"
@@ -41,7 +44,14 @@ TEST_P(Executor, AgreesWithReference) {
   }
 }
 
+constexpr char kSelect[] =
+    "const %boxes: f32[1,6,4] = blob\n const %most: s64[1] = [3]\n const %iou: f32[1] = [0.5]\n"
+    "const %score: f32[1] = [-1.0]\n"
+    "%picked: s64[N,3] = NonMaxSuppression(%boxes, %x, %most, %iou, %score) \"nms\"\n"
+    "%y: f32[N,3] = Cast(%picked) {to=1} \"cast\"";
+
 const Case kCases[] = {
+    {"by_reference_kernel", kSelect, "f32[1,2,6]", 0},
     {"conv",
      "const %w: f32[4,6,3,3] = blob\n const %b: f32[4] = [0.1,-0.2,0.3,0]\n"
      "%y: f32[2,4,4,3] = Conv(%x, %w, %b) {pads=[1,1,1,1], strides=[2,2]} \"n\"",
@@ -130,12 +140,28 @@ const Case kCases[] = {
 INSTANTIATE_TEST_SUITE_P(Ops, Executor, testing::ValuesIn(kCases),
                          [](const testing::TestParamInfo<Case>& info) { return std::string(info.param.name); });
 
-// An imported network may hold any of them. The importer evaluates those that make constants.
-TEST(Executor, EveryOperatorCanRun) {
+// An imported network may hold any of them. The importer evaluates those that make constants. Those without a kernel of
+// their own run by their reference, without gradient: operators of post-processing.
+TEST(Executor, EveryOperatorOfANetworkHasAKernelOfItsOwn) {
   ops::InstallOps();
+  const std::set<std::string> by_reference = {"EfficientNMS_TRT", "NonMaxSuppression"};
   for (const std::string& op : ir::OpNames()) {
     if (op == "Constant" || op == "ConstantOfShape" || op == "Size") continue;
-    EXPECT_NE(FindKernel(op), nullptr) << op;
+    EXPECT_EQ(FindKernel(op) == &RunReferenceKernel, by_reference.count(op) != 0) << op;
+  }
+}
+
+TEST(Executor, OperatorsWithoutAGradientSaySo) {
+  const ir::Graph graph = MakeGraph(Text({"nms", kSelect, "f32[1,2,6]"}));
+  GraphModule module(graph);
+  module.SetTraining(true);
+  const Tensor x = RandomTensor({1, 2, 6}, 5, 0, 1);
+  const Tensor seed = RandomTensor(ir::RunReference(graph, {{"x", x}})[0].shape(), 6);
+  try {
+    module.Gradients({{"x", x}}, "y", seed, nullptr);
+    FAIL() << "a gradient through NonMaxSuppression";
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "node 'nms': operator NonMaxSuppression has no gradient, and what it reads is trained");
   }
 }
 

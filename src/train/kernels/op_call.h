@@ -50,7 +50,9 @@ std::vector<NamedKernel> ShapeKernels();
 std::vector<NamedKernel> QuantizeKernels();
 std::vector<NamedKernel> QuantizedKernels();
 
-OpKernel FindKernel(const std::string& op);  // nullptr when there is none
+std::vector<at::Tensor> RunReferenceKernel(OpCall& call);  // by the operator's reference kernel, without gradient
+
+OpKernel FindKernel(const std::string& op);  // that of the tables, else RunReferenceKernel
 
 // Window attributes of Conv and pools for `spatial` dimensions, auto_pad resolved for the given input sizes.
 struct Window {
