@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "cli/compare.h"
-#include "cli/inspect.h"
+#include "cli/quantize_commands.h"
 #include "data/synthetic.h"
 #include "lint/lint.h"
 #include "ops/install.h"
@@ -61,8 +61,9 @@ class CommandLine {
     AddTask("classification", "Image classification", kClassification);
     AddTask("efficientdet", "Object detection", kEfficientDet);
     AddDataset();
-    AddInspect();
+    AddInspect(app_, &action_);
     AddLint();
+    AddQuantize(app_, &action_);
     AddCompare();
     AddSpec();
   }
@@ -146,15 +147,6 @@ class CommandLine {
     });
   }
 
-  void AddInspect() {
-    CLI::App* inspect =
-        app_.add_subcommand("inspect", "Show what is inside a .octet, .onnx, .plan or calibration cache");
-    inspect->add_option("file", folder_, "File")->required();
-    inspect->add_flag("--graph", whole_graph_, "The whole graph as text");
-    inspect->final_callback(
-        [this] { action_ = [this] { std::fputs(Inspect(folder_, whole_graph_).c_str(), stdout); }; });
-  }
-
   void AddLint() {
     CLI::App* lint =
         app_.add_subcommand("lint", "Check an ONNX file (and a calibration cache) against the rules of a target");
@@ -203,7 +195,6 @@ class CommandLine {
   std::vector<std::string> overrides_;
   std::string folder_;
   data::SyntheticOptions synthetic_;
-  bool whole_graph_ = false;
   bool verbose_ = false;
   std::string cache_;
   std::string target_ = "trt-8.6";

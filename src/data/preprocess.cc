@@ -89,7 +89,8 @@ PreprocessMode PreprocessModeFromName(const std::string& name) {
   if (name == "caffe") return PreprocessMode::kCaffe;
   if (name == "torch") return PreprocessMode::kTorch;
   if (name == "tf") return PreprocessMode::kTf;
-  OCTET_FAIL("unknown preprocess mode '{}'; expected caffe, torch or tf", name);
+  if (name == "affine") return PreprocessMode::kAffine;
+  OCTET_FAIL("unknown preprocess mode '{}'; expected caffe, torch, tf or affine", name);
 }
 
 Interpolation InterpolationFromName(const std::string& name) {
@@ -105,6 +106,14 @@ Preprocessor::Preprocessor(PreprocessOptions options) : options_(std::move(optio
                 "model.input_image_depth 16 is for gray images (model.input_channels 1)");
   OCTET_REQUIRE(o.channels == 1 || o.mode != PreprocessMode::kCaffe || o.image_mean.size() == 3,
                 "dataset.image_mean needs 3 values (blue, green, red) for color images, got {}", o.image_mean.size());
+  if (o.mode == PreprocessMode::kAffine) {
+    for (const std::vector<double>* list : {&o.image_mean, &o.image_std}) {
+      OCTET_REQUIRE(list->size() == 1 || list->size() == static_cast<size_t>(o.channels),
+                    "mean and std of images with {} channels: expected one value or one a channel, got {}", o.channels,
+                    list->size());
+    }
+    for (const double v : o.image_std) OCTET_REQUIRE(v > 0, "std of images is {}; expected a positive number", v);
+  }
   if (o.depth == 16) return;
   table_.resize(static_cast<size_t>(o.channels) * 256);
   for (int c = 0; c < o.channels; ++c) {
@@ -126,6 +135,10 @@ float Preprocessor::NormalizeValue(double value, int output_channel) const {
       return static_cast<float>((value / full - mean) / (gray ? kGrayDeviation : kDeviation[output_channel]));
     }
     case PreprocessMode::kTf: return static_cast<float>(value / (full / 2) - 1.0);
+    case PreprocessMode::kAffine: {
+      const auto at = [&](const std::vector<double>& list) { return list[list.size() == 1 ? 0 : output_channel]; };
+      return static_cast<float>((value - at(o.image_mean)) / at(o.image_std));
+    }
     case PreprocessMode::kCaffe: break;
   }
   if (!gray) return static_cast<float>(value - o.image_mean[output_channel]);
@@ -141,7 +154,9 @@ void Preprocessor::Normalize(const Image& image, float* out) const {
     for (size_t i = 0; i < plane; ++i) out[i] = NormalizeValue(in[i], 0);
     return;
   }
-  const bool swap = options_.mode == PreprocessMode::kCaffe && channels == 3;
+  const bool blue_first =
+      options_.mode == PreprocessMode::kCaffe || (options_.mode == PreprocessMode::kAffine && options_.bgr);
+  const bool swap = blue_first && channels == 3;
   for (int c = 0; c < channels; ++c) {
     const float* table = table_.data() + c * 256;
     const uint8_t* in = image.pixels.data() + (swap ? 2 - c : c);

@@ -12,12 +12,13 @@
 namespace octet::data {
 
 enum class PreprocessMode {
-  kCaffe,  // BGR, minus image_mean
-  kTorch,  // RGB / 255, minus the ImageNet mean, divided by its deviation
-  kTf,     // RGB / 127.5 - 1
+  kCaffe,   // BGR, minus image_mean
+  kTorch,   // RGB / 255, minus the ImageNet mean, divided by its deviation
+  kTf,      // RGB / 127.5 - 1
+  kAffine,  // octet: (value - image_mean) / image_std, RGB or (bgr) BGR
 };
 
-PreprocessMode PreprocessModeFromName(const std::string& name);  // "caffe", "torch", "tf"
+PreprocessMode PreprocessModeFromName(const std::string& name);  // "caffe", "torch", "tf", "affine"
 Interpolation InterpolationFromName(const std::string& name);    // "bilinear", "bicubic"
 
 struct PreprocessOptions {
@@ -27,6 +28,9 @@ struct PreprocessOptions {
   int depth = 8;     // 8, 16 (gray only)
   PreprocessMode mode = PreprocessMode::kCaffe;
   std::vector<double> image_mean = {103.939, 116.779, 123.68};  // BGR; with gray images, one value or TAO's constant
+  std::vector<double> image_std = {
+      1};            // kAffine; of pixel values 0..255 (0..65535), as image_mean: one or one a channel
+  bool bgr = false;  // kAffine: blue is channel 0, also of image_mean and image_std
   Interpolation interpolation = Interpolation::kBilinear;
   bool center_crop = true;  // evaluation: scale to cover the size + 32, keep the middle
   // Training only:

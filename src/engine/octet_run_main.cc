@@ -51,6 +51,8 @@ data::PreprocessOptions Preprocessing(const Engine& engine, const std::string& p
   p.depth = j.at("depth");
   p.mode = data::PreprocessModeFromName(j.at("mode"));
   p.image_mean = j.at("image_mean").get<std::vector<double>>();
+  p.image_std = j.value("image_std", std::vector<double>{1});
+  p.bgr = j.value("bgr", false);
   p.interpolation = data::InterpolationFromName(j.at("interpolation"));
   p.center_crop = j.at("center_crop");
   const Shape wanted = {p.channels, p.height, p.width};

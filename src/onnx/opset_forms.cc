@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "onnx/qlinear_forms.h"
 #include "ops/window.h"
 
 namespace octet::onnx {
@@ -522,10 +523,12 @@ const std::map<std::string, Nodes (*)(RawNode, const FormContext&)>& Rules() {
 bool IsReplacedOnImport(const std::string& op) {
   static const char* const kReplaced[] = {"Constant", "ConstantOfShape", "Shape",    "Size",
                                           "Identity", "Dropout",         "Upsample", "Range"};
-  return std::any_of(std::begin(kReplaced), std::end(kReplaced), [&](const char* r) { return op == r; });
+  return IsQLinear(op) ||
+         std::any_of(std::begin(kReplaced), std::end(kReplaced), [&](const char* r) { return op == r; });
 }
 
 std::vector<RawNode> ToKnownForm(RawNode node, const FormContext& context) {
+  if (IsQLinear(node.op)) return SplitQLinear(node, context, Window);
   const auto rule = Rules().find(node.op);
   if (rule == Rules().end()) return {std::move(node)};
   return rule->second(std::move(node), context);

@@ -136,11 +136,20 @@ DType DTypeOfCode(int64_t code, const std::string& where) {
     case Proto::BOOL: return DType::kBool;
     default: break;
   }
-  const std::string name = code <= Proto::BFLOAT16 && Proto::DataType_IsValid(static_cast<int>(code))
-                               ? Proto::DataType_Name(static_cast<Proto::DataType>(code))
-                               : fmt::format("number {}", code);
-  OCTET_FAIL("{}: unsupported element type {}; octet has float, double, int8, uint8, int32, int64 and bool", where,
-             name);
+  // Types of ONNX releases that are newer than the library that octet reads files with.
+  static constexpr const char* kNewer[] = {"FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4",
+                                           "INT4",         "FLOAT4E2M1",     "FLOAT8E8M0", "UINT2",          "INT2"};
+  std::string name = fmt::format("number {}", code);
+  if (code <= Proto::BFLOAT16 && Proto::DataType_IsValid(static_cast<int>(code))) {
+    name = Proto::DataType_Name(static_cast<Proto::DataType>(code));
+  } else if (code > Proto::BFLOAT16 && code - Proto::BFLOAT16 <= static_cast<int64_t>(std::size(kNewer))) {
+    name = kNewer[code - Proto::BFLOAT16 - 1];
+  }
+  const bool codes = name.find("INT4") != std::string::npos || name.find("INT16") != std::string::npos ||
+                     name.find("INT2") == 0 || name.find("UINT2") == 0 || name.find("FLOAT8") == 0 ||
+                     name == "FLOAT4E2M1";
+  OCTET_FAIL("{}: unsupported element type {}; octet has float, double, int8, uint8, int32, int64 and bool{}", where,
+             name, codes ? ". It quantizes to 8 bits: export the float network, or one quantized to INT8" : "");
 }
 
 Tensor TensorFromProto(const Proto& proto, const std::string& where, const std::string& folder) {

@@ -14,6 +14,7 @@
 #include "ops/quantized/quantized.h"
 #include "ops/reduce/reduce.h"
 #include "ops/resize/resize.h"
+#include "ops/select/select.h"
 #include "ops/shape/shape.h"
 
 namespace octet::ops {
@@ -28,6 +29,7 @@ void InstallOps() {
     InstallPool();
     InstallGemm();
     InstallShape();
+    InstallSelect();
     InstallLayout();
     InstallReduce();
     InstallResize();

@@ -11,10 +11,13 @@
 #include "ir/text.h"
 #include "ops/install.h"
 #include "passes/convert_to_relu6.h"
+#include "passes/equalize_layers.h"
+#include "passes/extract_subgraph.h"
 #include "passes/fold_batch_norm.h"
 #include "passes/fusion_regions.h"
 #include "passes/lower_for_engine.h"
 #include "passes/pipelines.h"
+#include "passes/qdq_variants.h"
 #include "passes/remove_identities.h"
 #include "passes/strip_qdq.h"
 #include "quant/quantize.h"
@@ -263,6 +266,93 @@ TEST(LowerForEngine, FloatGraphStaysFloat) {
   const Graph g = PrepareForEngine(Small());
   EXPECT_EQ(ir::Print(g).find("QConv"), std::string::npos);
   ExpectNear(RunOne(g, "tanh"), RunOne(Small(), "tanh"), 1e-5f);
+}
+
+TEST(ExtractSubgraph, RunsByItself) {
+  const Graph g = Small();
+  const FusionRegions found = FindFusionRegions(g);
+  for (const FusionRegion& r : found.regions) {
+    const Graph part = ExtractSubgraph(g, r.nodes, {r.output});
+    ir::Verify(part);
+    std::map<std::string, Tensor> feeds;
+    for (const ir::ValueId in : part.inputs()) feeds[part.value(in).name] = RunOne(g, part.value(in).name);
+    EXPECT_EQ(ir::RunReference(part, feeds)[0], RunOne(g, g.value(r.output).name)) << g.value(r.output).name;
+  }
+}
+
+// Both dialects compute what octet's form does, and the way back is octet's form again.
+TEST(QdqVariants, SameIntegers) {
+  const Graph g = PrepareForExport(PrepareForQat(Small()));
+  const Tensor expected = RunOne(g, "tanh");
+  const Graph stored = StoreWeightCodes(g);
+  ir::Verify(stored);
+  EXPECT_EQ(stored.Find("stem.weight.q"), ir::kNoValue);
+  EXPECT_EQ(CountQuantizers(stored).weights, 0);
+  EXPECT_EQ(RunOne(stored, "tanh"), expected);
+  const Graph foreign = UseUnsignedActivations(stored);
+  ir::Verify(foreign);
+  EXPECT_EQ(foreign.value(foreign.Find("stem_relu.q")).type.dtype, DType::kU8);
+  EXPECT_EQ(RunOne(foreign, "tanh"), expected);
+  const std::vector<int32_t> u = RunOne(foreign, "stem_relu.q").ToVector<int32_t>();
+  const std::vector<int32_t> s = RunOne(g, "stem_relu.q").ToVector<int32_t>();
+  for (size_t i = 0; i < u.size(); ++i) ASSERT_EQ(u[i], s[i] + 128);
+  const Graph back = UseSignedCodes(foreign);
+  ir::Verify(back);
+  EXPECT_EQ(back.value(back.Find("stem_relu.q")).type.dtype, DType::kS8);
+  EXPECT_EQ(RunOne(PrepareForEngine(foreign), "tanh"), RunOne(PrepareForEngine(g), "tanh"));
+}
+
+// first -> relu -> depthwise -> dense: the same function, and channels of very different size come nearer.
+TEST(EqualizeLayers, KeepsTheFunction) {
+  ops::InstallOps();
+  Graph g = ir::Parse(R"(graph "g" {
+  input %x: f32[N,3,6,6]
+  const %a.weight: f32[4,3,1,1] = blob
+  const %a.bias: f32[4] = [0.1,-20.0,0.3,0.0]
+  const %b.weight: f32[4,1,3,3] = blob
+  const %b.bias: f32[4] = [0.5,0.1,0.0,0.2]
+  const %c.weight: f32[5,4,1,1] = blob
+  %a: f32[N,4,6,6] = Conv(%x, %a.weight, %a.bias) {kernel_shape=[1,1]} "a"
+  %r: f32[N,4,6,6] = Relu(%a) "r"
+  %b: f32[N,4,6,6] = Conv(%r, %b.weight, %b.bias) {group=4, kernel_shape=[3,3], pads=[1,1,1,1]} "b"
+  %l: f32[N,4,6,6] = LeakyRelu(%b) {alpha=0.1} "l"
+  %c: f32[N,5,6,6] = Conv(%l, %c.weight) {kernel_shape=[1,1]} "c"
+  output %c
+})", {}, /*zero_blobs=*/true, "g");
+  uint32_t seed = 20;
+  for (const char* name : {"a.weight", "b.weight", "c.weight"}) {
+    Tensor w = Random(g.value(g.Find(name)).type.shape, ++seed);
+    const int64_t slice = w.size() / w.dim(0);
+    for (int64_t i = 0; i < w.size(); ++i) w.mutable_data<float>()[i] *= std::pow(4.0f, static_cast<float>(i / slice % 4) - 1);
+    g.set_constant(g.Find(name), w);
+  }
+  EXPECT_EQ(FindEqualizablePairs(g).size(), 2u);
+  const std::map<std::string, Tensor> feed = {{"x", Random({2, 3, 6, 6}, 5)}};
+  const auto ranges = [&](const Graph& graph, const char* name) {
+    const Tensor t = ir::RunReference(graph, feed, {graph.Find(name)})[0];
+    std::vector<float> amax(4, 0.0f);
+    for (int64_t i = 0; i < t.size(); ++i) amax[i / 36 % 4] = std::max(amax[i / 36 % 4], std::fabs(t.data<float>()[i]));
+    return amax;
+  };
+  std::vector<std::string> changed;
+  const Graph even = EqualizeLayers(g, {{"r", ranges(g, "r")}, {"l", ranges(g, "l")}}, &changed);
+  EXPECT_THAT(changed, ElementsAre("r", "l"));
+  const Tensor before = ir::RunReference(g, feed)[0], after = ir::RunReference(even, feed)[0];
+  const float scale = quant::Amax(before);
+  ExpectNear(before, after, 1e-5f * scale);
+  const auto spread = [](const std::vector<float>& a) {
+    float low = INFINITY, high = 0;
+    for (const float v : a) {
+      if (v > 0) low = std::min(low, v), high = std::max(high, v);
+    }
+    return high / low;
+  };
+  EXPECT_NEAR(spread(ranges(even, "r")), 1, 1e-3);  // a depthwise reader: all channels fill the range
+  EXPECT_LT(spread(ranges(even, "l")), spread(ranges(g, "l")));
+  // A tensor that somebody else reads, or that is an output, stays.
+  Graph shared = g;
+  shared.MarkOutput(shared.Find("r"));
+  EXPECT_EQ(FindEqualizablePairs(shared).size(), 1u);
 }
 
 TEST(RemoveIdentities, KeepsNamesOfOutputs) {

@@ -15,6 +15,7 @@
 #include "passes/fold_constants.h"
 #include "passes/insert_qdq_inputs.h"
 #include "passes/lower_for_engine.h"
+#include "passes/qdq_variants.h"
 #include "passes/remove_identities.h"
 
 namespace octet::passes {
@@ -81,6 +82,7 @@ ir::Graph PrepareForPtq(ir::Graph g, const InsertQdqOptions& options) {
 }
 
 ir::Graph PrepareForExport(ir::Graph g) {
+  g = Run("use_signed_codes", std::move(g), UseSignedCodes);
   g = Run("remove_identities", std::move(g), RemoveIdentities);
   g = Run("fold_constants", std::move(g), FoldConstants);
   g = Run("fold_batch_norm", std::move(g), FoldBatchNorm);

@@ -1,5 +1,9 @@
 #include "passes/qdq_pair.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
 #include "quant/quantize.h"
 
 namespace octet::passes {
@@ -38,7 +42,12 @@ QdqPair AddWeightPair(Graph& g, ValueId weight, int axis, bool observed) {
     if (g.node(user).op != "QuantizeLinear") continue;
     return {user, g.node(g.value(g.node(user).output()).consumers.at(0)).output()};
   }
-  std::vector<float> scales = quant::AmaxPerChannel(g.value(weight).constant, axis);
+  const Tensor& values = g.value(weight).constant;
+  const auto* data = values.data<float>();
+  const bool finite = std::all_of(data, data + values.size(), [](float v) { return std::isfinite(v); });
+  OCTET_REQUIRE(finite, "weight '{}' holds a value that is infinite or NaN; the training diverged or the file is damaged",
+                g.value(weight).name);
+  std::vector<float> scales = quant::AmaxPerChannel(values, axis);
   for (float& s : scales) s = quant::ScaleOfAmax(s);
   const ir::Attrs axis_attr = {{"axis", int64_t{axis}}};
   ir::Attrs attrs = axis_attr;

@@ -18,7 +18,8 @@ constexpr Named kMethods[] = {{CalibrationMethod::kMax, "max"},
                               {CalibrationMethod::kMovingAverage, "moving_average"},
                               {CalibrationMethod::kPercentile, "percentile"},
                               {CalibrationMethod::kMse, "mse"},
-                              {CalibrationMethod::kEntropy, "entropy"}};
+                              {CalibrationMethod::kEntropy, "entropy"},
+                              {CalibrationMethod::kAuto, "auto"}};
 constexpr int kLevels = 128;  // non-negative INT8 codes
 
 }  // namespace
@@ -27,7 +28,7 @@ CalibrationMethod CalibrationMethodFromName(const std::string& name) {
   for (const Named& m : kMethods) {
     if (name == m.name) return m.method;
   }
-  OCTET_FAIL("unknown calibration method '{}'; expected max, moving_average, percentile, mse or entropy", name);
+  OCTET_FAIL("unknown calibration method '{}'; expected max, moving_average, percentile, mse, entropy or auto", name);
 }
 
 std::string NameOf(CalibrationMethod method) {
@@ -57,10 +58,17 @@ void Histogram::WidenTo(double amax) {
 
 void Histogram::Add(const float* x, int64_t count) {
   float largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  OCTET_REQUIRE(std::isfinite(largest),
-                "calibration met an infinite activation; check the weights for NaN or infinity");
+  bool finite = true;
+  for (int64_t i = 0; i < count; ++i) {
+    const float magnitude = std::fabs(x[i]);
+    finite = finite && magnitude <= std::numeric_limits<float>::max();  // false for NaN too
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  OCTET_REQUIRE(finite,
+                "calibration met an activation that is infinite or NaN; check the weights, and that the images are "
+                "preprocessed as the network was trained");
   amax_ = std::max(amax_, static_cast<double>(largest));
+  largest_of_last_ = largest;
   total_ += count;
   if (largest > 0) WidenTo(largest);
   if (width_ == 0) {  // only zeros so far
@@ -85,21 +93,26 @@ double PercentileAmax(const Histogram& h, double percentile) {
   return h.amax();
 }
 
+double SquaredError(const Histogram& h, double amax) {
+  const double scale = amax / 127.0;
+  double error = 0;
+  for (int i = 0; i < Histogram::kBins; ++i) {
+    if (h.counts()[i] == 0) continue;
+    const double x = (i + 0.5) * h.width();
+    const double q = scale > 0 ? std::min(127.0, std::nearbyint(x / scale)) * scale : 0;
+    error += static_cast<double>(h.counts()[i]) * (x - q) * (x - q);
+  }
+  return error;
+}
+
 double MseAmax(const Histogram& h) {
   if (h.amax() == 0) return 0;
   double best = h.amax();
-  double best_error = std::numeric_limits<double>::infinity();
-  constexpr int kSteps = 100;
-  for (int step = kSteps / 5; step <= kSteps; ++step) {
-    const double amax = h.amax() * step / kSteps;
-    const double scale = amax / 127.0;
-    double error = 0;
-    for (int i = 0; i < Histogram::kBins; ++i) {
-      if (h.counts()[i] == 0) continue;
-      const double x = (i + 0.5) * h.width();
-      const double q = std::min(127.0, std::nearbyint(x / scale)) * scale;
-      error += static_cast<double>(h.counts()[i]) * (x - q) * (x - q);
-    }
+  double best_error = SquaredError(h, best);
+  for (int bin = kLevels; bin < Histogram::kBins; ++bin) {
+    const double amax = (bin + 0.5) * h.width();
+    if (amax > h.amax()) break;
+    const double error = SquaredError(h, amax);
     if (error < best_error) {
       best_error = error;
       best = amax;
@@ -158,21 +171,24 @@ double EntropyAmax(const Histogram& h) {
 
 void Observer::Add(const float* x, int64_t count) {
   histogram_.Add(x, count);
-  if (method_ != CalibrationMethod::kMovingAverage) return;
-  float largest = 0;
-  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(x[i]));
-  average_.Add(largest);
+  average_.Add(histogram_.largest_of_last());
+  if (average_.steps() == 1 && count > 0) min_ = max_ = x[0];
+  for (int64_t i = 0; i < count; ++i) {
+    min_ = x[i] < min_ ? x[i] : min_;
+    max_ = x[i] > max_ ? x[i] : max_;
+  }
 }
 
-double Observer::Amax() const {
-  switch (method_) {
+double Observer::Amax(CalibrationMethod method) const {
+  switch (method) {
     case CalibrationMethod::kMax: return histogram_.amax();
     case CalibrationMethod::kMovingAverage: return average_.value();
     case CalibrationMethod::kPercentile: return PercentileAmax(histogram_, percentile_);
     case CalibrationMethod::kMse: return MseAmax(histogram_);
     case CalibrationMethod::kEntropy: return EntropyAmax(histogram_);
+    case CalibrationMethod::kAuto: break;  // the least of the errors that the histogram knows
   }
-  return histogram_.amax();
+  return MseAmax(histogram_);
 }
 
 }  // namespace octet::quant

@@ -23,17 +23,36 @@ std::vector<std::string> CalibratedTensors(const ir::Graph& graph) {
   return names;
 }
 
-std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
-                                       const CalibrationOptions& options) {
-  std::map<std::string, quant::Observer> observers;
+namespace {
+
+// The largest magnitude of each channel, merged into `amax`.
+void MergeChannels(const Tensor& value, std::vector<float>* amax) {
+  if (value.rank() < 2) return;
+  const auto channels = static_cast<size_t>(value.dim(1));
+  amax->resize(channels, 0.0f);
+  const int64_t inner = value.size() / std::max<int64_t>(1, value.dim(0) * value.dim(1));
+  const float* x = value.data<float>();
+  for (int64_t i = 0; i < value.size(); ++i) {
+    float& a = (*amax)[static_cast<size_t>(i / inner) % channels];
+    const float magnitude = std::fabs(x[i]);
+    a = magnitude > a ? magnitude : a;
+  }
+}
+
+}  // namespace
+
+Observations Observe(const ir::Graph& graph, const ImageSource& source, const CalibrationOptions& options,
+                     const std::set<std::string>& channels, const std::function<void(const Tensor& images)>& each) {
+  Observations seen;
   for (const std::string& name : CalibratedTensors(graph)) {
     if (options.tensors.empty() || options.tensors.count(name) != 0) {
-      observers.emplace(name, quant::Observer(options.method, options.percentile));
+      seen.tensors.emplace(name, quant::Observer(options.method, options.percentile));
     }
   }
   const auto observe = [&](const std::string& name, const Tensor& value) {
-    const auto it = observers.find(name);
-    if (it == observers.end()) return;
+    if (channels.count(name) != 0) MergeChannels(value, &seen.channel_amax[name]);
+    const auto it = seen.tensors.find(name);
+    if (it == seen.tensors.end()) return;
     try {
       it->second.Add(value.data<float>(), value.size());
     } catch (const Error& e) {
@@ -43,18 +62,25 @@ std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource
   train::GraphModule module(graph, options.device);
   const std::string input = graph.value(graph.inputs().at(0)).name;
   Tensor images;
-  int64_t batches = 0;
   while (source(images)) {
     observe(input, images);
     module.Evaluate({{input, images}}, {}, [&](const std::string& name, const Tensor& value) {
-      observe(name, value);
+      if (name != input) observe(name, value);
       return Tensor();
     });
-    ++batches;
+    seen.images += images.dim(0);
+    if (each) each(images);
   }
-  OCTET_REQUIRE(batches > 0, "calibration got no images; check the calibration folder");
+  OCTET_REQUIRE(seen.images > 0, "calibration got no images; check the calibration folder");
+  return seen;
+}
+
+std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
+                                       const CalibrationOptions& options) {
   std::map<std::string, float> amax;
-  for (const auto& [name, observer] : observers) amax[name] = static_cast<float>(observer.Amax());
+  for (const auto& [name, observer] : Observe(graph, source, options).tensors) {
+    amax[name] = static_cast<float>(observer.Amax());
+  }
   return amax;
 }
 

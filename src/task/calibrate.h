@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "ir/graph.h"
 #include "quant/observer.h"
@@ -22,6 +23,18 @@ struct CalibrationOptions {
   std::string device = "cpu";
   std::set<std::string> tensors;  // names to range; empty: the input and every float tensor that a node makes
 };
+
+// What one pass over the images says of every tensor.
+struct Observations {
+  std::map<std::string, quant::Observer> tensors;
+  std::map<std::string, std::vector<float>> channel_amax;  // of the tensors in `channels`, along axis 1
+  int64_t images = 0;
+};
+// `each` (may be empty) sees every batch of images. Throws a user Error when the source is empty or an activation is
+// not finite.
+Observations Observe(const ir::Graph& graph, const ImageSource& source, const CalibrationOptions& options,
+                     const std::set<std::string>& channels = {},
+                     const std::function<void(const Tensor& images)>& each = {});
 
 // amax by tensor name. Throws a user Error when the source is empty or an activation is not finite.
 std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
