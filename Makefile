@@ -5,8 +5,9 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 DATA ?=
+FUZZ_SECONDS ?= 600
 
-.PHONY: help demo test test-all build setup venv check format tidy asan bench install clean
+.PHONY: help demo test test-all build setup venv check format tidy asan fuzz bench install clean
 
 help:
 	@echo 'make demo [DATA=folder]   train FP32, PTQ, QAT; export; INT8 engine; compare (under 10 minutes on 2 cores)'
@@ -15,6 +16,7 @@ help:
 	@echo 'make build                programs in $(BUILD)/bin'
 	@echo 'make bench                speed against ONNX Runtime and PyTorch'
 	@echo 'make asan                 tests without LibTorch under address and undefined-behaviour sanitizers'
+	@echo 'make fuzz [FUZZ_SECONDS=600]  libFuzzer on every reader of files (installs clang if need be)'
 	@echo 'make format tidy check    clang-format; clang-tidy on changed files; layer rules'
 
 setup:
@@ -53,6 +55,10 @@ asan: setup
 	@test -f build/asan/build.ninja || cmake --preset asan > /dev/null
 	@cmake --build build/asan -j $(JOBS)
 	@cd build/asan && ctest --output-on-failure -j $(JOBS)
+
+fuzz: setup
+	@OCTET_EXTRA_PACKAGES=clang scripts/setup.sh
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 bench: build venv
 	@scripts/bench.sh $(BUILD)

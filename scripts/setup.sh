@@ -10,6 +10,9 @@ packages=(
   zlib1g-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
+# What only some targets of the Makefile need: clang for `make fuzz`.
+read -r -a extra <<< "${OCTET_EXTRA_PACKAGES:-}"
+packages+=("${extra[@]}")
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,6 +1,5 @@
-// libFuzzer target: any bytes as a plan (its checksum is put right) are an error or a network that runs.
-//   CC=clang CXX=clang++ cmake -S . -B build/fuzz -DOCTET_BUILD_FUZZERS=ON -DOCTET_WITH_TORCH=OFF -DOCTET_SANITIZE=ON
-//   build/fuzz/bin/octet_demo_plan corpus/demo.plan; build/fuzz/bin/octet_plan_fuzz corpus
+// libFuzzer target: any bytes as a plan (its checksum is put right) are an error or a network that runs. See
+// scripts/fuzz.sh.
 #include <cstdint>
 #include <map>
 #include <string>

@@ -1,11 +1,9 @@
 // ONNX's own test vectors and pretrained networks through the importer and the reference kernels. Needs the shared
 // data.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -19,6 +17,7 @@
 #include "onnx/onnx_import.h"
 #include "onnx/raw_model.h"
 #include "ops/install.h"
+#include "report/npz.h"
 
 namespace octet::onnx {
 namespace {
@@ -238,58 +237,7 @@ INSTANTIATE_TEST_SUITE_P(All, Light,
                                            "shufflenet", "squeezenet", "vgg19", "zfnet512"),
                          [](const auto& test) { return std::string(test.param); });
 
-// ---- pretrained networks: numpy archives with one input and the outputs
-
-uint64_t Little(const std::string& bytes, size_t at, int count) {
-  uint64_t value = 0;
-  for (int i = count - 1; i >= 0; --i) value = value << 8 | static_cast<uint8_t>(bytes.at(at + i));
-  return value;
-}
-
-Tensor ParseNpy(const std::string& bytes) {
-  const size_t header = Little(bytes, 8, 2);
-  const std::string text = bytes.substr(10, header);
-  EXPECT_NE(text.find("'<f4'"), std::string::npos) << text;
-  EXPECT_NE(text.find("'fortran_order': False"), std::string::npos) << text;
-  const size_t open = text.find('(');
-  Shape shape;
-  for (const std::string& part : Split(text.substr(open + 1, text.find(')') - open - 1), ',')) {
-    if (!Trim(part).empty()) shape.push_back(std::stoll(part));
-  }
-  Tensor tensor(DType::kF32, shape);
-  EXPECT_EQ(bytes.size() - 10 - header, tensor.bytes());
-  std::memcpy(tensor.mutable_raw(), bytes.data() + 10 + header, tensor.bytes());
-  return tensor;
-}
-
-// The members of a zip file, through its central directory.
-std::map<std::string, Tensor> ReadNpz(const std::string& path) {
-  const std::string zip = ReadFile(path);
-  std::map<std::string, Tensor> arrays;
-  size_t at = Little(zip, zip.rfind("PK\5\6") + 16, 4);
-  while (zip.compare(at, 4, "PK\1\2") == 0) {
-    const size_t packed = Little(zip, at + 20, 4), size = Little(zip, at + 24, 4), name_size = Little(zip, at + 28, 2);
-    const std::string name = zip.substr(at + 46, name_size);
-    const size_t local = Little(zip, at + 42, 4);
-    const size_t data = local + 30 + Little(zip, local + 26, 2) + Little(zip, local + 28, 2);
-    std::string bytes(size, '\0');
-    if (Little(zip, at + 10, 2) == 0) {
-      bytes = zip.substr(data, size);
-    } else {
-      z_stream stream{};
-      EXPECT_EQ(inflateInit2(&stream, -15), Z_OK);
-      stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(zip.data() + data));
-      stream.avail_in = static_cast<uInt>(packed);
-      stream.next_out = reinterpret_cast<Bytef*>(bytes.data());
-      stream.avail_out = static_cast<uInt>(size);
-      EXPECT_EQ(inflate(&stream, Z_FINISH), Z_STREAM_END);
-      inflateEnd(&stream);
-    }
-    arrays[name.substr(0, name.find(".npy"))] = ParseNpy(bytes);
-    at += 46 + name_size + Little(zip, at + 30, 2) + Little(zip, at + 32, 2);
-  }
-  return arrays;
-}
+// ---- pretrained networks
 
 TEST(Pretrained, GoldenOutputs) {
   if (NoData()) GTEST_SKIP();
@@ -302,7 +250,7 @@ TEST(Pretrained, GoldenOutputs) {
     if (!fs::exists(golden)) continue;
     SCOPED_TRACE(stem);
     const ir::Graph graph = ImportOnnx(entry.path().string());
-    const std::map<std::string, Tensor> arrays = ReadNpz(golden);
+    const std::map<std::string, Tensor> arrays = report::ReadNpz(golden);
     const Tensor& x = arrays.at("input");
     const std::vector<Tensor> got = ir::RunReference(graph, {{graph.value(graph.inputs().at(0)).name, x}});
     for (size_t i = 0; i < graph.outputs().size(); ++i) {

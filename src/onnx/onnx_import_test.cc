@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <random>
 
@@ -280,6 +282,85 @@ TEST_F(Import, Messages) {
   model.opset = 5;
   EXPECT_THAT(ErrorText(), HasSubstr("opset 5 is not supported"));
   EXPECT_THROW(ImportOnnx("no_such.onnx"), Error);
+}
+
+// Pieces of protobuf: what follows a file's bytes is merged into its graph.
+std::string Varint(uint64_t v) {
+  std::string out;
+  for (; v >= 128; v >>= 7) out += static_cast<char>(v | 128);
+  return out + static_cast<char>(v);
+}
+std::string Number(int field, uint64_t v) {
+  return Varint(static_cast<uint64_t>(field) << 3) + Varint(v);
+}
+std::string Message(int field, const std::string& bytes) {
+  return Varint(static_cast<uint64_t>(field) << 3 | 2) + Varint(bytes.size()) + bytes;
+}
+std::string Initializer(const std::string& tensor) {
+  return Message(7, Message(5, tensor));
+}
+
+TEST_F(Import, TensorsThatCannotBeRead) {
+  model.inputs = {Value("x", {-1, 2})};
+  model.nodes = {Node("Relu", {"x"}, {"y"})};
+  model.outputs = {Value("y", {-1, 2})};
+  const auto error = [&](const std::string& tensor) {
+    try {
+      ImportOnnxBytes(Bytes() + Initializer(tensor), "m.onnx");
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUser) << e.what();
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  const std::string w = Message(8, "w");
+  EXPECT_EQ(error(Number(1, 2) + Number(2, 1) + w + Message(9, std::string(8, '\0'))), "no error");
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 22) + w + Message(9, "a")),
+              AllOf(HasSubstr("'m.onnx': initializer 'w'"), HasSubstr("element type INT4"), HasSubstr("8 bits")));
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 4) + w + Message(9, "abcd")),
+              AllOf(HasSubstr("element type UINT16"), HasSubstr("INT8")));
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 99) + w), HasSubstr("element type number 99"));
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 1) + w + Message(9, "abc")), HasSubstr("'w'"));
+  const std::string place = Message(13, Message(1, "location") + Message(2, "no_such.bin"));
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 1) + w + place + Number(14, 1)),
+              AllOf(HasSubstr("'no_such.bin', which cannot be read"), HasSubstr("beside the .onnx file")));
+  const std::string outside = Message(13, Message(1, "location") + Message(2, "../secret.bin"));
+  EXPECT_THAT(error(Number(1, 2) + Number(2, 1) + w + outside + Number(14, 1)),
+              HasSubstr("expected a file beside the .onnx file"));
+}
+
+// Operators on codes become pairs around the float operator.
+TEST_F(Import, QLinearOperatorsBecomePairs) {
+  model.opset = 13;
+  model.inputs = {Value("x", {-1, 2, 3, 3}, {}, DType::kU8)};
+  model.initializers = {{"xs", Tensor::Scalar<float>(0.5f)},
+                        {"xz", Tensor::Scalar<uint8_t>(10)},
+                        {"w", Tensor::From<int8_t>({2, 2, 1, 1}, {1, 2, -3, 4})},
+                        {"ws", Tensor::From<float>({2}, {0.25f, 0.125f})},
+                        {"wz", Tensor::From<int8_t>({2}, {0, 0})},
+                        {"ys", Tensor::From<float>({1}, {0.5f})},
+                        {"yz", Tensor::From<uint8_t>({1}, {3})},
+                        {"b", Tensor::From<int32_t>({2}, {8, -16})}};
+  model.nodes = {Node("QLinearConv", {"x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"}, {"c"},
+                      {{"auto_pad", std::string("SAME_UPPER")}}),
+                 Node("com.microsoft.QLinearAdd", {"c", "ys", "yz", "c", "ys", "yz", "ys", "yz"}, {"y"})};
+  model.outputs = {Value("y", {-1, 2, 3, 3}, {}, DType::kU8)};
+  const ir::Graph graph = Graph();
+  ir::Verify(graph);
+  Tensor x(DType::kU8, {1, 2, 3, 3});
+  for (int64_t i = 0; i < 18; ++i) x.mutable_data<uint8_t>()[i] = static_cast<uint8_t>(10 + i);
+  const std::vector<int32_t> y = ir::RunReference(graph, {{"x", x}})[0].ToVector<int32_t>();
+  for (int i = 0; i < 9; ++i) {
+    const float a = 0.5f * static_cast<float>(i), b = 0.5f * static_cast<float>(9 + i);
+    const float c0 = 0.25f * a + 0.5f * b + 8 * 0.125f, c1 = -0.375f * a + 0.5f * b - 16 * 0.0625f;
+    const auto code = [](float v) { return std::clamp(static_cast<int>(std::nearbyint(v / 0.5f)) + 3, 0, 255); };
+    const auto twice = [&](int q) { return code(2 * 0.5f * static_cast<float>(q - 3)); };
+    EXPECT_EQ(y[i], twice(code(c0))) << i;
+    EXPECT_EQ(y[9 + i], twice(code(c1))) << i;
+  }
+  model.inputs.push_back(Value("s", {}));
+  model.nodes[0].inputs[1] = "s";
+  EXPECT_THAT(ErrorText(), AllOf(HasSubstr("QLinearConv"), HasSubstr("computed while the network runs")));
 }
 
 // Cut anywhere, or with bytes changed, a file gives a user error or a graph; never a crash or an internal error.

@@ -61,7 +61,10 @@ void WriteNpy(const std::string& path, const Tensor& tensor) {
 }
 
 Tensor ReadNpy(const std::string& path) {
-  const std::string bytes = ReadFile(path, ".npy file");
+  return ParseNpy(ReadFile(path, ".npy file"), path);
+}
+
+Tensor ParseNpy(const std::string& bytes, const std::string& path) {
   const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(bytes[i])); };
   OCTET_REQUIRE(bytes.size() >= 12 && StartsWith(bytes, kMagic), "'{}' is no .npy file", path);
   const bool wide = byte(6) >= 2;

@@ -14,5 +14,6 @@ void WriteNpy(const std::string& path, const Tensor& tensor);
 // Throws a user Error that names the path: no .npy file, cut off, Fortran order, or an element type without
 // counterpart.
 Tensor ReadNpy(const std::string& path);
+Tensor ParseNpy(const std::string& bytes, const std::string& path_for_messages);
 
 }  // namespace octet::report

@@ -103,6 +103,9 @@ std::vector<std::pair<std::string, std::string>> WriteDeployment(
   cache.version = version;
   std::vector<std::pair<std::string, float>> exported;
   for (const auto& [name, scale] : scales) {
+    // DLA would round a result that has a scale.
+    const ir::ValueId id = float_graph.Find(name);
+    if (o.dla && float_graph.is_output(id) && float_graph.value(id).consumers.empty()) continue;
     cache.entries.push_back({names.at(name), scale});
     exported.emplace_back(names.at(name), scale);
   }
