@@ -36,6 +36,8 @@ constexpr TaskCommand kClassification[] = {
     {"evaluate", "", "Accuracy of a checkpoint, an .onnx or an INT8 .plan", task::classification::Evaluate},
     {"prune", "", "Remove weak filters of a trained float network; then train it again", task::classification::Prune},
     {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::classification::Export},
+    {"calibrate", "", "Post-training quantization of a float model: cache, Q/DQ ONNX, plan, report",
+     task::classification::Calibrate},
     {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::classification::Build},
     {"inference", "", "Classify a folder of images into result.csv", task::classification::Infer},
 };
@@ -47,6 +49,8 @@ constexpr TaskCommand kEfficientDet[] = {
      task::efficientdet::Evaluate},
     {"prune", "", "Remove weak filters of a trained float network; then train it again", task::efficientdet::Prune},
     {"export", "", "FP32 ONNX, calibration cache and Q/DQ ONNX", task::efficientdet::Export},
+    {"calibrate", "", "Post-training quantization of a float model: cache, Q/DQ ONNX, plan, report",
+     task::efficientdet::Calibrate},
     {"build", "gen_trt_engine", "INT8 .plan for octet's CPU engine", task::efficientdet::Build},
     {"inference", "", "Pictures with boxes, COCO results and KITTI labels of images", task::efficientdet::Infer},
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+#include "base/strings.h"
 #include "passes/fusion_regions.h"
 #include "passes/qdq_pair.h"
 #include "quant/quantize.h"
@@ -109,6 +111,19 @@ class Inserter {
 
 Graph InsertQdq(Graph graph, const InsertQdqOptions& options) {
   return Inserter(std::move(graph), options).Run();
+}
+
+void RequireLayers(const Graph& g, const std::set<std::string>& names) {
+  std::set<std::string> layers;
+  for (const NodeId id : g.Order()) {
+    if (RuleOf(g.node(id)).region == ir::RegionRole::kAnchor) layers.insert(g.node(id).name);
+  }
+  for (const std::string& name : names) {
+    if (layers.count(name) != 0) continue;
+    const std::string nearest = NearestName(name, {layers.begin(), layers.end()});
+    OCTET_FAIL("keep_fp32: the network has no layer '{}' (Conv, ConvTranspose, Gemm or MatMul){}", name,
+               nearest.empty() ? std::string("; octet inspect --graph lists them") : "; nearest: '" + nearest + "'");
+  }
 }
 
 QuantizerCounts CountQuantizers(const Graph& g) {

@@ -29,6 +29,9 @@ struct InsertQdqOptions {
 
 ir::Graph InsertQdq(ir::Graph graph, const InsertQdqOptions& options = {});
 
+// Throws a user Error when a name is no layer with weights (Conv, ConvTranspose, Gemm, MatMul) of the graph.
+void RequireLayers(const ir::Graph& graph, const std::set<std::string>& names);
+
 // How many activation and weight quantizers a graph has.
 struct QuantizerCounts {
   int activations = 0;

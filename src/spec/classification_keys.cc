@@ -146,7 +146,7 @@ std::vector<Key> Keys() {
       {"export.qdq_file", kString, "null", Any(), "octet: ONNX with Q/DQ nodes; default: model.qdq.onnx"},
       {"export.cache_file", kString, "null", Any(), "octet: TensorRT calibration cache; default: calib.cache"},
       {"export.tensorrt_version", kString, "8.6.1", Any(), "octet: TensorRT that will read the cache"},
-      {"export.opset", kInt, "13", Between(13, 17), "octet: ONNX opset"},
+      {"export.opset", kInt, "13", Between(13, 21), "octet: ONNX opset"},
       {"export.results_dir", kString, "null", Any(), "default: results_dir/export"},
 
       {"prune.checkpoint", kString, "???", Any(), "trained model (.octet)"},

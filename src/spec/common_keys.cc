@@ -59,8 +59,8 @@ std::vector<Key> QuantKeys() {
        "octet: where Q/DQ pairs stand. fused: after what TensorRT fuses; inputs: on inputs and weights of layers, as "
        "in "
        "TAO's TF2 code"},
-      {"quant.calibration", kString, "entropy", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
-       "octet: how PTQ finds ranges; entropy is TensorRT's default"},
+      {"quant.calibration", kString, "auto", OneOf({"auto", "max", "moving_average", "percentile", "mse", "entropy"}),
+       "octet: how PTQ finds ranges; auto: for each tensor what changes its readers least; entropy is TensorRT's"},
       {"quant.qat_calibration", kString, "max", OneOf({"max", "moving_average", "percentile", "mse", "entropy"}),
        "octet: how QAT finds the ranges that it starts from"},
       {"quant.percentile", kFloat, "99.99", Between(50, 100), "octet: of percentile calibration"},
@@ -69,7 +69,32 @@ std::vector<Key> QuantKeys() {
        "octet: QAT: after so many epochs batch normalization uses its running statistics and keeps them; 0, -1: never"},
       {"quant.freeze_observer_epoch", kInt, "0", AtLeast(-1),
        "octet: QAT: after so many epochs the ranges of activations stay; 0, -1: never"},
-      {"quant.calibration_dataset_path", kString, "null", Any(), "octet: default: dataset.train_dataset_path"},
+      {"quant.calibration_dataset_path", kString, "null", Any(),
+       "octet: images for `calibrate` and for export.coverage full; default: cal_image_dir, then the training images"},
+      {"quant.calibration_images", kInt, "512", AtLeast(1), "octet: of them, so many, evenly spread"},
+      {"quant.probe_images", kInt, "32", AtLeast(1), "octet: PTQ: images for what is measured"},
+      {"quant.equalize", kString, "auto", OneOf({"auto", "on", "off"}), "octet: `calibrate`: cross-layer equalization"},
+      {"quant.bias_correction", kString, "auto", OneOf({"auto", "on", "off"}), "octet: `calibrate`: bias correction"},
+      {"quant.keep_fp32", kStrings, "[]", Any(), "octet: layers that stay in FP32, in PTQ and QAT of recipe fused"},
+      {"quant.max_drop", kFloat, "-1.0", AtLeast(-1),
+       "octet: `calibrate` keeps layers in FP32 until at most so many percent of images change their class; -1: off"},
+      {"quant.min_sqnr", kFloat, "-1.0", AtLeast(-1), "octet: the same until the outputs reach so many dB; -1: off"},
+  };
+}
+
+std::vector<Key> ExportKeys() {
+  return {
+      {"export.coverage", kString, "fused", OneOf({"fused", "full"}),
+       "octet: scales in the cache of a QAT model: those that QAT learned, or every tensor (DLA)"},
+      {"export.qdq_target", kString, "trt", OneOf({"trt", "ort", "both"}),
+       "octet: Q/DQ file for TensorRT, or ONNX Runtime (INT8 weights stored, unsigned activations)"},
+  };
+}
+
+std::vector<Key> CalibrateKeys() {
+  return {
+      {"calibrate.checkpoint", kString, "???", Any(), "octet: float model (.octet) or .onnx"},
+      {"calibrate.results_dir", kString, "null", Any(), "octet: default: results_dir/calibrate"},
   };
 }
 
@@ -100,7 +125,7 @@ std::string SectionOf(const Key& key) {
 std::vector<Key> WithCommonKeys(const std::vector<Key>& own, const std::string& task, const std::string& data_format) {
   std::vector<Key> keys = TopLevelKeys(data_format);
   keys.insert(keys.end(), own.begin(), own.end());
-  for (const std::vector<Key>& more : {LoggingKeys(task), QuantKeys(), EngineKeys()}) {
+  for (const std::vector<Key>& more : {LoggingKeys(task), QuantKeys(), ExportKeys(), CalibrateKeys(), EngineKeys()}) {
     const std::string section = SectionOf(more[0]);
     auto at = std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.path == section + ".results_dir"; });
     if (at == keys.end()) {

@@ -127,7 +127,7 @@ std::vector<Key> Keys() {
       {"export.qdq_file", kString, "null", Any(), "octet: ONNX with Q/DQ nodes; default: qdq.onnx"},
       {"export.cache_file", kString, "null", Any(), "octet: TensorRT calibration cache; default: calib.cache"},
       {"export.tensorrt_version", kString, "8.6.1", Any(), "octet: TensorRT that will read the cache"},
-      {"export.opset", kInt, "13", Between(13, 17), "octet: ONNX opset"},
+      {"export.opset", kInt, "13", Between(13, 21), "octet: ONNX opset"},
       {"export.postprocess", kString, "raw", OneOf({"raw", "nms", "efficient_nms"}),
        "octet: what the ONNX files end in: class_logits and box_codes; ONNX's NonMaxSuppression; TensorRT's plugin"},
       {"export.input", kString, "normalized", OneOf({"normalized", "tao"}),

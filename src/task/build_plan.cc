@@ -6,9 +6,12 @@
 #include "base/progress.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
+#include "onnx/onnx_export.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
-#include "quant/quantize.h"
+#include "task/calibrate_model.h"
+#include "task/ptq/apply_cache.h"
+#include "task/ptq/calibration_images.h"
 #include "task/run.h"
 #include "tensorrt/calibration_cache.h"
 
@@ -17,9 +20,9 @@ namespace {
 
 constexpr const char* kCalibration = "gen_trt_engine.tensorrt.calibration.";
 
-// Scales of every tensor of `graph` by post-training calibration on cal_image_dir.
-tensorrt::CalibrationCache CalibrateCache(const spec::Spec& spec, const ir::Graph& graph, const CalibrationImages& make,
-                                          const std::map<std::string, std::string>& info) {
+// Post-training calibration on cal_image_dir: ranges only, since the weights are those of the ONNX file.
+PtqResult CalibrateRanges(const spec::Spec& spec, const ir::Graph& graph, const CalibrationImages& make,
+                          const std::map<std::string, std::string>& info) {
   const std::string folder = spec.GetString(std::string(kCalibration) + "cal_image_dir");
   OCTET_REQUIRE(
       !folder.empty(),
@@ -28,58 +31,15 @@ tensorrt::CalibrationCache CalibrateCache(const spec::Spec& spec, const ir::Grap
       "cache)",
       spec.file());
   const int64_t batch_size = spec.GetInt(std::string(kCalibration) + "cal_batch_size");
-  std::vector<data::ImageFile> files = data::ListImages(folder);
   // Every n-th file, so that few images still come from all class folders.
-  const auto wanted = static_cast<size_t>(batch_size * spec.GetInt(std::string(kCalibration) + "cal_batches"));
-  if (files.size() > wanted) {
-    std::vector<data::ImageFile> spread;
-    for (size_t i = 0; i < wanted; ++i) spread.push_back(files[i * files.size() / wanted]);
-    files = std::move(spread);
-  }
-  const ImageSource source = make(files, static_cast<int>(batch_size), info);
-  Progress progress("calibrate", static_cast<int64_t>(files.size()), "images");
-  CalibrationOptions options;
-  options.method = quant::CalibrationMethodFromName(spec.GetString("quant.calibration"));
-  options.percentile = spec.GetFloat("quant.percentile");
-  options.device = DeviceFromSpec(spec);
-  const std::map<std::string, float> amax = Calibrate(
-      graph,
-      [&](Tensor& out) {
-        if (!source(out)) return false;
-        progress.Advance(out.dim(0));
-        return true;
-      },
-      options);
-  progress.Finish(quant::NameOf(options.method));
-  tensorrt::CalibrationCache cache;
-  cache.version = tensorrt::VersionInteger(spec.GetString("export.tensorrt_version"));
-  for (const std::string& name : CalibratedTensors(graph)) {
-    cache.entries.push_back({name, quant::ScaleOfAmax(amax.at(name))});
-  }
-  return cache;
-}
-
-// What TensorRT's implicit mode does with a cache: layers whose tensors all have scales run in INT8.
-ir::Graph ApplyCache(const ir::Graph& graph, const tensorrt::CalibrationCache& cache) {
-  passes::InsertQdqOptions options;
-  options.implicit = true;
-  options.observer = "";
-  int64_t unknown = 0;
-  for (const tensorrt::CacheEntry& entry : cache.entries) {
-    if (graph.Find(entry.name) == ir::kNoValue) ++unknown;
-    OCTET_REQUIRE(entry.scale > 0, "calibration cache: the scale of '{}' is {}; a scale must be positive", entry.name,
-                  entry.scale);
-    options.scales[entry.name] = entry.scale;
-  }
-  if (unknown > 0)
-    LogWarning("calibration cache: {} of {} entries name no tensor of the network; they are ignored", unknown,
-               cache.entries.size());
-  ir::Graph quantized = passes::PrepareForPtq(graph, options);
-  OCTET_REQUIRE(
-      passes::HasQdq(quantized),
-      "calibration cache: no layer of the network has scales for its input and its output; is it the cache of "
-      "another network?");
-  return quantized;
+  const std::vector<data::ImageFile> files =
+      SpreadEvenly(data::ListImages(folder),
+                   static_cast<size_t>(batch_size * spec.GetInt(std::string(kCalibration) + "cal_batches")));
+  PtqOptions options = PtqFromSpec(spec);
+  options.equalize = options.correct_bias = Apply::kNo;
+  options.max_drop = options.min_sqnr_db = -1;
+  return QuantizeAfterTraining(
+      graph, [&] { return make(files, static_cast<int>(batch_size), info); }, options);
 }
 
 }  // namespace
@@ -99,20 +59,28 @@ void BuildPlan(const spec::Spec& spec, report::RunReport& report, const LoadPlan
   if (!passes::HasQdq(source.graph)) {
     const ir::Graph folded = passes::PrepareForExport(source.graph);
     const std::string cache_path = spec.GetString(std::string(kCalibration) + "cal_cache_file");
-    tensorrt::CalibrationCache cache;
+    std::set<std::string> keep;
+    for (const std::string& name : spec.GetStrings("quant.keep_fp32")) keep.insert(name);
     if (!cache_path.empty() && FileExists(cache_path)) {
-      cache = tensorrt::ReadCalibrationCache(cache_path);
+      const tensorrt::CalibrationCache cache = tensorrt::ReadCalibrationCache(cache_path);
       for (const std::string& warning : cache.warnings) LogWarning("{}", warning);
       how = "calibration cache " + cache_path;
+      source.graph = ApplyCache(folded, cache, keep);
+      report.Metric("scales", static_cast<double>(cache.entries.size()));
     } else {
-      cache = CalibrateCache(spec, folded, images, source.info);
+      const PtqResult result = CalibrateRanges(spec, folded, images, source.info);
+      const std::map<std::string, std::string> names = onnx::ExportNames(folded);
+      tensorrt::CalibrationCache cache;
+      cache.version = tensorrt::VersionInteger(spec.GetString("export.tensorrt_version"));
+      for (const auto& [name, scale] : result.scales) cache.entries.push_back({names.at(name), scale});
       const std::string written = cache_path.empty() ? report.folder() + "/calib.cache" : cache_path;
       tensorrt::WriteCalibrationCache(written, cache);
       how = "post-training calibration (" + spec.GetString("quant.calibration") + "), cache written to " + written;
       report.OutputFile("calibration_cache", written);
+      report.Metric("scales", static_cast<double>(cache.entries.size()));
+      report.Metric("sqnr_db", result.error.sqnr_db);
+      source.graph = result.quantized;
     }
-    report.Metric("scales", static_cast<double>(cache.entries.size()));
-    source.graph = ApplyCache(source.graph, cache);
   }
   const Progress clock("", 0, "");
   engine::Plan plan;

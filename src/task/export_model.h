@@ -4,15 +4,16 @@
 
 #include <functional>
 
-#include "ir/graph.h"
+#include "ir/model_file.h"
 #include "report/run_report.h"
 #include "spec/spec.h"
+#include "task/build_plan.h"
 
 namespace octet::task {
 
-// Paths and versions are those under `export`. `finish` (may be empty) adds to the graphs just before they are written:
-// post-processing, another input layout.
-void ExportModel(const spec::Spec& spec, const ir::Graph& trained, report::RunReport& report,
-                 const std::function<ir::Graph(ir::Graph)>& finish = {});
+// Paths, versions and coverage are those under `export`. `images` serves export.coverage full (docs/ptq.md). `finish`
+// (may be empty) adds to the graphs just before they are written: post-processing, another input layout.
+void ExportModel(const spec::Spec& spec, const ir::Model& trained, report::RunReport& report,
+                 const CalibrationImages& images, const std::function<ir::Graph(ir::Graph)>& finish = {});
 
 }  // namespace octet::task

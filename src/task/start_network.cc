@@ -144,8 +144,11 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
     start.description += fmt::format(", quantized already (recipe {}): QAT goes on", start.graph.metadata()["recipe"]);
   } else if (spec.GetBool("train.qat")) {
     const std::string recipe = spec.GetString("quant.recipe");
-    const passes::InsertQdqOptions options =
+    passes::InsertQdqOptions options =
         kind.qat_options ? kind.qat_options(start.graph, recipe) : passes::InsertQdqOptions();
+    const std::vector<std::string> keep = spec.GetStrings("quant.keep_fp32");
+    options.keep_fp32.insert(keep.begin(), keep.end());
+    passes::RequireLayers(start.graph, options.keep_fp32);
     start.graph = passes::PrepareForQat(std::move(start.graph), options, recipe);
     start.qat = start.calibrate = true;
   }

@@ -22,6 +22,9 @@ void Export(const spec::Spec& spec);
 // calibration.
 void Build(const spec::Spec& spec);
 
+// Post-training quantization of a float model: FP32 ONNX, cache, Q/DQ ONNX, plan.
+void Calibrate(const spec::Spec& spec);
+
 // result.csv: path,label,confidence of every image below inference.image_dir.
 void Infer(const spec::Spec& spec);
 

@@ -56,6 +56,7 @@ const char* ModeName(data::PreprocessMode mode) {
     case data::PreprocessMode::kCaffe: return "caffe";
     case data::PreprocessMode::kTorch: return "torch";
     case data::PreprocessMode::kTf: return "tf";
+    case data::PreprocessMode::kAffine: return "affine";
   }
   return "caffe";
 }
@@ -71,6 +72,8 @@ std::map<std::string, std::string> DescribeData(const std::vector<std::string>& 
       {"depth", p.depth},
       {"mode", ModeName(p.mode)},
       {"image_mean", p.image_mean},
+      {"image_std", p.image_std},
+      {"bgr", p.bgr},
       {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
       {"center_crop", p.center_crop}};
   return {{"task", "classification"},
@@ -102,6 +105,8 @@ data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& i
     p.depth = j.at("depth");
     p.mode = data::PreprocessModeFromName(j.at("mode"));
     p.image_mean = j.at("image_mean").get<std::vector<double>>();
+    p.image_std = j.value("image_std", std::vector<double>{1});
+    p.bgr = j.value("bgr", false);
     p.interpolation = data::InterpolationFromName(j.at("interpolation"));
     p.center_crop = j.at("center_crop");
   } catch (const nlohmann::json::exception& e) {

@@ -25,6 +25,9 @@ void Export(const spec::Spec& spec);
 // An INT8 plan, as `octet classification build`.
 void Build(const spec::Spec& spec);
 
+// Post-training quantization of a float model: FP32 ONNX, cache, Q/DQ ONNX, plan.
+void Calibrate(const spec::Spec& spec);
+
 // Of inference.image_dir: images_annotated/NAME.png, detections.json (file names beside COCO's fields), and with
 // dump_label labels/NAME.txt.
 void Infer(const spec::Spec& spec);

@@ -2,6 +2,7 @@
 #include "ir/model_file.h"
 #include "task/efficientdet/efficientdet.h"
 #include "task/efficientdet/finish_detector.h"
+#include "task/efficientdet/plan_source.h"
 #include "task/efficientdet/setup.h"
 #include "task/export_model.h"
 
@@ -18,7 +19,7 @@ void Export(const spec::Spec& spec) {
     options.anchors = detector.anchors;
     options.detections = PostProcessFromSpec(spec);
     options.detections.score_threshold = static_cast<float>(spec.GetFloat("export.min_score_thresh"));
-    ExportModel(spec, model.graph, report, [&](ir::Graph graph) { return FinishDetector(std::move(graph), options); });
+    ExportModel(spec, model, report, CalibrationBatches(spec), [&](ir::Graph graph) { return FinishDetector(std::move(graph), options); });
   });
 }
 

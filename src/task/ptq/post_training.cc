@@ -93,16 +93,7 @@ class Quantizer {
                   g.name());
     OCTET_REQUIRE(g.inputs().size() == 1, "the network '{}' has {} inputs; calibration feeds one image input", g.name(),
                   g.inputs().size());
-    std::set<std::string> layers;
-    for (const ir::NodeId id : g.Order()) {
-      if (passes::RuleOf(g.node(id)).region == ir::RegionRole::kAnchor) layers.insert(g.node(id).name);
-    }
-    for (const std::string& name : options_.keep_fp32) {
-      OCTET_REQUIRE(layers.count(name) != 0,
-                    "keep_fp32: the network has no layer '{}' (Conv, ConvTranspose, Gemm or MatMul); octet inspect "
-                    "--graph lists them",
-                    name);
-    }
+    passes::RequireLayers(g, options_.keep_fp32);
     kept_ = options_.keep_fp32;
     for (const ir::ValueId id : g.constants()) {
       const Tensor& t = g.value(id).constant;
