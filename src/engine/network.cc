@@ -76,11 +76,19 @@ ConvWeights PackConvNode(const Graph& graph, const Node& node, const KernelSet& 
   return packed;
 }
 
+// One number, or one for each output: what a packed product adds.
+bool IsBiasOfOutputs(const Tensor& b, int64_t outputs) {
+  if (b.dtype() != DType::kF32) return false;
+  return b.size() == 1 || (b.size() == outputs && b.rank() > 0 && b.dim(-1) == outputs);
+}
+
 bool HasPackedGemm(const Graph& graph, const Node& node) {
   const ValueId w = node.input(1);
+  const auto outputs = [&] { return graph.value(w).constant.dim(node.attr_int("transB", 0) != 0 ? 0 : 1); };
   return node.op == "Gemm" && node.attr_int("transA", 0) == 0 && w != kNoValue && graph.value(w).is_constant() &&
          graph.value(w).constant.dtype() == DType::kF32 &&
-         (node.input(2) == kNoValue || (graph.value(node.input(2)).is_constant()));
+         (node.input(2) == kNoValue || (graph.value(node.input(2)).is_constant() &&
+                                        IsBiasOfOutputs(graph.value(node.input(2)).constant, outputs())));
 }
 
 PackedGemm PackGemmNode(const Graph& graph, const Node& node) {
@@ -90,9 +98,6 @@ PackedGemm PackGemmNode(const Graph& graph, const Node& node) {
   std::vector<float> bias;
   if (node.input(2) != kNoValue) {
     const Tensor& b = graph.value(node.input(2)).constant;
-    OCTET_REQUIRE(b.dtype() == DType::kF32 && (b.size() == out || b.size() == 1),
-                  "engine: node '{}': a bias of shape {} for {} outputs is not supported; expected one value an output",
-                  node.name, ToString(b.shape()), out);
     for (int64_t k = 0; k < out; ++k)
       bias.push_back(b.data<float>()[b.size() == 1 ? 0 : k] * node.attr_float("beta", 1.0f));
   }

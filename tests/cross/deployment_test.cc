@@ -22,6 +22,7 @@
 #include "passes/pipelines.h"
 #include "passes/strip_qdq.h"
 #include "quant/quantize.h"
+#include "report/npy.h"
 #include "report/npz.h"
 #include "task/calibrate.h"
 #include "task/ptq/apply_cache.h"
@@ -162,6 +163,18 @@ TEST_P(OneTruth, EveryFormGivesTheSameCodes) {
     SCOPED_TRACE("plan");
     const engine::Engine engine = engine::Engine::Load(File("model.plan"));
     EXPECT_EQ(engine.NewContext({8, 1, false})->Run({{"input_1", images}}), outputs);
+  }
+  // ONNX Runtime: both dialects give the same, bit for bit.
+  const char* python = std::getenv("OCTET_PYTHON");
+  const std::string interpreter = python != nullptr ? python : OCTET_SOURCE_DIR "/.venv/bin/python";
+  if (FileExists(interpreter)) {
+    report::WriteNpy(File("x.npy"), images);
+    const std::string command =
+        fmt::format("{} {}/tests/witness/compare_dialects.py {} {} --input {}", interpreter, OCTET_SOURCE_DIR,
+                    File("qdq.onnx"), File("qdq_ort.onnx"), File("x.npy"));
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  } else {
+    std::printf("skipped: no %s for ONNX Runtime; run scripts/make_venv.sh\n", interpreter.c_str());
   }
   // TensorRT's implicit rule on the weights of the FP32 file: max |w| / 127 for each channel, ties to +infinity.
   int64_t weights = 0;
