@@ -51,9 +51,9 @@ void ExportModel(const spec::Spec& spec, const ir::Model& trained, report::RunRe
   const std::string onnx_file = OnnxPathOr(spec, "export.onnx_file", report.folder() + "/fp32.onnx");
   const std::string qdq_file = OnnxPathOr(spec, "export.qdq_file", report.folder() + "/qdq.onnx");
   const std::string cache_file = PathOr(spec, "export.cache_file", report.folder() + "/calib.cache");
-  const std::string tensorrt = spec.GetString("export.tensorrt_version");
-  const bool reads_caches = std::atoi(tensorrt.c_str()) < 11;
-  const int version = reads_caches ? tensorrt::VersionInteger(tensorrt) : 0;
+  const std::string target_version = spec.GetString("export.tensorrt_version");
+  const bool reads_caches = std::atoi(target_version.c_str()) < 11;
+  const int version = reads_caches ? tensorrt::VersionInteger(target_version) : 0;
   onnx::ExportOptions options;
   options.opset = static_cast<int>(spec.GetInt("export.opset"));
   options.producer_version = report::OctetVersion();
@@ -80,7 +80,7 @@ void ExportModel(const spec::Spec& spec, const ir::Model& trained, report::RunRe
   };
   TrtexecInputs trtexec;
   trtexec.fp32_onnx = onnx_file;
-  trtexec.version = tensorrt;
+  trtexec.version = target_version;
   trtexec.dla = spec.GetString("export.coverage") == "full";
   trtexec.input = DynamicInputShape(plain, 1);
   const std::string target = spec.GetString("export.qdq_target");
