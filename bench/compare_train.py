@@ -3,8 +3,8 @@
 
     compare_train.py --octet build/release/bin/train_step_bench [--rounds 3] [--threads 2] [NETWORK:BATCH:SIZE ...]
 
-Prints the median of the rounds for both, PyTorch with the better of its two memory formats, and the ratio. With --qat also octet's
-QAT step.
+Prints medians of the rounds, PyTorch with the better of its two memory formats, and ratios. With --qat also the QAT steps: PyTorch's
+(FX graph mode), octet's with simulated rounding, and octet's in integers; the ratios then are of times of a step.
 """
 import argparse
 import os
@@ -30,20 +30,33 @@ def main():
     parser.add_argument("--qat", action="store_true")
     parser.add_argument("cases", nargs="*", default=["resnet_18:16:224", "resnet_18:32:64", "mobilenet_v2:16:224"])
     args = parser.parse_args()
-    print("| network | batch | size | PyTorch images/s | octet images/s | octet / PyTorch |" + (" octet QAT images/s |" if args.qat else ""))
-    print("|---|---:|---:|---:|---:|---:|" + ("---:|" if args.qat else ""))
+    columns = ["PyTorch", "octet"]
+    if args.qat:
+        columns += ["PyTorch QAT", "octet QAT simulated", "octet QAT integer", "integer / octet FP32", "integer / PyTorch FP32",
+                    "integer / PyTorch QAT"]
+    print("| network | batch | size | " + " | ".join(columns) + " |" + (" octet / PyTorch |" if not args.qat else ""))
+    print("|---|" + "---:|" * (len(columns) + (3 if args.qat else 4) - 1))
     for case in args.cases:
         network, batch, size = case.split(":")
         common = [network, batch, size, str(args.steps), str(args.threads)]
-        torch, octet, qat = [], [], []
+        python = [sys.executable, os.path.join(HERE, "train_step.py")] + common
+        commands = {"torch": python + ["fp32"], "octet": [args.octet] + common + ["fp32"]}
+        if args.qat:
+            commands.update({"torch_qat": python + ["qat"], "simulated": [args.octet] + common + ["qat"],
+                             "integer": [args.octet] + common + ["integer"]})
+        speed = {name: [] for name in commands}
         for _ in range(args.rounds):
-            torch.append(images_per_second([sys.executable, os.path.join(HERE, "train_step.py")] + common))
-            octet.append(images_per_second([args.octet] + common))
-            if args.qat:
-                qat.append(images_per_second([args.octet] + common + ["qat"]))
-        ratio = statistics.median(o / t for o, t in zip(octet, torch))
-        line = f"| {network} | {batch} | {size} | {statistics.median(torch):.1f} | {statistics.median(octet):.1f} | {ratio:.2f} |"
-        print(line + (f" {statistics.median(qat):.1f} |" if args.qat else ""), flush=True)
+            for name, command in commands.items():
+                speed[name].append(images_per_second(command))
+        # Times of a step are inverse to speeds: a ratio of times is the median of the rounds' ratios.
+        def ratio(of, to):
+            return statistics.median(t / o for o, t in zip(speed[of], speed[to]))
+        cells = [f"{statistics.median(values):.1f}" for values in speed.values()]
+        if args.qat:
+            cells += [f"{ratio('integer', other):.2f}" for other in ("octet", "torch", "torch_qat")]
+        else:
+            cells.append(f"{1 / ratio('octet', 'torch'):.2f}")
+        print(f"| {network} | {batch} | {size} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

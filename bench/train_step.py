@@ -1,6 +1,7 @@
 """Training images/s of PyTorch (pip install torch torchvision): the same networks, batches and threads as train_step_bench.
 
-usage: train_step.py NETWORK BATCH SIZE [STEPS] [THREADS]; prints the better of the two memory formats as well.
+usage: train_step.py NETWORK BATCH SIZE [STEPS] [THREADS] [fp32|qat]; prints the better of the two memory formats as well.
+qat: FX graph mode quantization-aware training with the default x86 settings.
 """
 import sys
 import time
@@ -13,22 +14,38 @@ batch = int(sys.argv[2]) if len(sys.argv) > 2 else 16
 size = int(sys.argv[3]) if len(sys.argv) > 3 else 224
 steps = int(sys.argv[4]) if len(sys.argv) > 4 else 5
 threads = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+mode = sys.argv[6] if len(sys.argv) > 6 else "fp32"
 if threads > 0:
     torch.set_num_threads(threads)
 
-names = {"resnet_18": "resnet18", "resnet_50": "resnet50", "mobilenet_v2": "mobilenet_v2"}
+
+def memory_mib(key):
+    for line in open("/proc/self/status"):
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+names = {"resnet_18": "resnet18", "resnet_50": "resnet50", "mobilenet_v2": "mobilenet_v2", "efficientnet-b0": "efficientnet_b0"}
 for channels_last in (False, True):
     model = getattr(torchvision.models, names[network])(num_classes=100).train()
     if network == "mobilenet_v2":
         model.classifier = torch.nn.Sequential(torch.nn.Linear(1280, 100))  # octet's head has no dropout
     x = torch.randn(batch, 3, size, size)
     label = torch.randint(0, 100, (batch,))
+    if mode == "qat":
+        from torch.ao.quantization import get_default_qat_qconfig_mapping
+        from torch.ao.quantization.quantize_fx import prepare_qat_fx
+
+        model = prepare_qat_fx(model, get_default_qat_qconfig_mapping("x86"), (x[:1],))
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     loss_fn = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
-    best = best_cpu = 1e9
+    best_cpu = 1e9
+    seconds = []
+    before = memory_mib("VmRSS")
     for _ in range(steps):
         start, cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
@@ -36,9 +53,11 @@ for channels_last in (False, True):
         loss.item()
         loss.backward()
         optimizer.step()
-        best = min(best, time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start)
         best_cpu = min(best_cpu, time.process_time() - cpu)
-    print(f"torch {torch.__version__} {network} batch {batch} size {size} "
-          f"{'channels_last' if channels_last else 'contiguous'}: {batch / best:.1f} images/s, {best * 1e3:.1f} ms a step, "
-          f"CPU {best_cpu * 1e3:.1f} ms",
+    best = min(seconds)
+    print(f"torch {torch.__version__} {network} {mode} batch {batch} size {size} "
+          f"{'channels_last' if channels_last else 'contiguous'}: {batch / best:.1f} images/s, {best * 1e3:.1f} ms a step "
+          f"(median {sorted(seconds)[len(seconds) // 2] * 1e3:.1f}), CPU {best_cpu * 1e3:.1f} ms, "
+          f"memory {memory_mib('VmHWM') - before:.0f} MiB",
           flush=True)

@@ -1,17 +1,33 @@
 // Training images/s of octet on the networks of the zoo, to hold against bench/train_step.py (PyTorch) with the same
-// network, batch, size and threads: train_step_bench NETWORK BATCH SIZE [STEPS] [THREADS] [qat] [profile]
+// network, batch, size and threads: train_step_bench NETWORK BATCH SIZE [STEPS] [THREADS] [fp32|qat|integer] [profile]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <random>
 #include <string>
 
 #include "ops/install.h"
 #include "passes/pipelines.h"
+#include "train/step_profile.h"
 #include "train/trainer.h"
 #include "zoo/zoo.h"
+
+namespace {
+
+// A line of /proc/self/status in MiB: VmRSS, VmHWM.
+double StatusMib(const std::string& key) {
+  std::ifstream file("/proc/self/status");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.compare(0, key.size() + 1, key + ":") == 0) return std::atof(line.c_str() + key.size() + 1) / 1024;
+  }
+  return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace octet;
@@ -20,7 +36,8 @@ int main(int argc, char** argv) {
   const int64_t size = argc > 3 ? std::atoll(argv[3]) : 224;
   const int steps = argc > 4 ? std::atoi(argv[4]) : 5;
   const int threads = argc > 5 ? std::atoi(argv[5]) : 0;
-  const bool qat = argc > 6 && std::string(argv[6]) == "qat";
+  const std::string mode = argc > 6 ? argv[6] : "fp32";
+  const bool qat = mode != "fp32";
   try {
     ops::InstallOps();
     zoo::NetworkOptions net;
@@ -34,6 +51,8 @@ int main(int argc, char** argv) {
     options.threads = threads;
     options.epochs = 1;
     options.steps_per_epoch = 1000;
+    options.integer = mode == "integer";
+    if (options.integer) std::printf("%s\n", module.IntegerTraining().summary.c_str());
     options.schedule.learning_rate = 0.01;
     train::Trainer trainer(module, train::SoftmaxCrossEntropy(0.1), options);
     std::mt19937 random(1);
@@ -47,16 +66,31 @@ int main(int argc, char** argv) {
     batch.targets = {label};
     batch.size = batch_size;
     double best = 1e9, best_cpu = 1e9, loss = 0;
+    std::vector<double> seconds;
+    const double before = StatusMib("VmRSS");
+    const bool profile = argc > 7 && std::string(argv[7]) == "profile";
     for (int i = 0; i < steps; ++i) {
+      if (i == 1) train::StepProfile::Enable(profile);  // the first step compiles
       const std::clock_t cpu = std::clock();
       const auto start = std::chrono::steady_clock::now();
       loss = trainer.Step(batch).loss;
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      best = std::min(best, seconds.back());
       best_cpu = std::min(best_cpu, static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC);
     }
-    std::printf("octet %s%s batch %ld size %ld: %.1f images/s, %.1f ms a step, CPU %.1f ms, loss %.4f\n",
-                network.c_str(), qat ? " qat" : "", static_cast<long>(batch_size), static_cast<long>(size),
-                batch_size / best, best * 1e3, best_cpu * 1e3, loss);
+    double rest = 0;
+    for (size_t i = 1; i < seconds.size(); ++i) rest += seconds[i];
+    for (const auto& [part, sum] : train::StepProfile::Take()) {
+      std::printf("  %-20s %7.1f ms a step\n", part.c_str(), sum / (steps - 1) * 1e3);
+      rest -= sum;
+    }
+    if (profile) std::printf("  %-20s %7.1f ms a step\n", "everything else", rest / (steps - 1) * 1e3);
+    std::sort(seconds.begin(), seconds.end());
+    std::printf(
+        "octet %s %s batch %ld size %ld: %.1f images/s, %.1f ms a step (median %.1f), CPU %.1f ms, memory %.0f MiB, "
+        "loss %.4f\n",
+        network.c_str(), mode.c_str(), static_cast<long>(batch_size), static_cast<long>(size), batch_size / best,
+        best * 1e3, seconds[seconds.size() / 2] * 1e3, best_cpu * 1e3, StatusMib("VmHWM") - before, loss);
   } catch (const Error& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return e.exit_code();

@@ -93,6 +93,9 @@ std::vector<Key> Keys() {
        "octet: > 0: an average of the weights is kept, validated and saved as the model (0.999 for long trainings)"},
       {"train.amp", kBool, "false", Any(),
        "octet: bfloat16 convolutions and matrix products, on CPUs that have them and on GPUs; QAT stays FP32"},
+      {"train.integer", kString, "auto", OneOf({"auto", "on", "off"}),
+       "octet: QAT computes convolutions and their gradients in integers: auto where the CPU has AVX-512 VNNI; on: an "
+       "error where it cannot"},
       {"train.validation_interval", kInt, "10", AtLeast(1), "epochs; at most num_epochs"},
       {"train.batch_size_per_gpu", kInt, "64", AtLeast(1), "images per step"},
       {"train.num_epochs", kInt, "100", AtLeast(1), "passes over the training images"},

@@ -1,18 +1,10 @@
 #include "train/graph_module.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
-#include <set>
-#include <unordered_map>
 
 #include "ir/op_def.h"
-#include "quant/observer.h"
 #include "quant/quantize.h"
-#include "train/device.h"
-#include "train/kernels/normalize.h"
-#include "train/kernels/op_call.h"
-#include "train/step_plan.h"
+#include "train/graph_module_impl.h"
 #include "train/tensor_bridge.h"
 
 namespace octet::train {
@@ -43,44 +35,6 @@ std::string Scope(const ir::Node& node, size_t input, const ir::Value& weight) {
 }
 
 }  // namespace
-
-struct GraphModule::Impl {
-  ir::Graph graph;
-  std::string device_name;
-  at::Device device{at::kCPU};
-  bool training = false;
-  bool observers_frozen = false;
-  bool batch_norm_frozen = false;
-  bool bf16 = false;
-  uint64_t random_key = 0;
-
-  std::vector<Parameter> parameters;
-  std::unordered_map<std::string, size_t> parameter_index;
-  std::vector<at::Tensor> constants;                // by ValueId; undefined where the value is no constant
-  std::set<ValueId> written_back;                   // constants that training changes
-  std::map<NodeId, quant::MovingAverage> averages;  // by QuantizeLinear node
-  std::map<NodeId, DeviceAverage> device_averages;  // elsewhere than on the CPU they take over at the first batch
-  std::vector<OpKernel> kernels;                    // by NodeId
-  StepPlan fused;                                   // for speed
-  StepPlan plain;                                   // one step a node: for hooks and for reading codes
-
-  quant::MovingAverage Average(NodeId id) const;
-  void LoadConstants();
-  void FindParameters();
-  void FindObservers();
-  void FindKernels();
-
-  bool Observes(const ir::Node& quantize) const;
-  float ScaleForRange(NodeId id, float amax);
-  at::Tensor UpdatedScale(NodeId id, const ir::Node& node, const at::Tensor& x);
-  at::Tensor FakeQuantize(NodeId id, const ir::Node& node, const at::Tensor& x);
-  at::Tensor RunNormalization(const Step& step, const std::vector<at::Tensor>& args);
-  std::vector<at::Tensor> RunStep(const Step& step, std::vector<at::Tensor> args);
-  std::vector<at::Tensor> Run(const std::vector<at::Tensor>& inputs, const std::vector<ValueId>& wanted,
-                              const Hook& hook);
-  std::vector<ValueId> FindWanted(const std::vector<std::string>& names) const;
-  std::vector<at::Tensor> Feeds(const std::map<std::string, Tensor>& feeds) const;
-};
 
 void GraphModule::Impl::LoadConstants() {
   ValueId last = 0;
@@ -206,22 +160,10 @@ at::Tensor GraphModule::Impl::FakeQuantize(NodeId id, const ir::Node& node, cons
 }
 
 at::Tensor GraphModule::Impl::RunNormalization(const Step& step, const std::vector<at::Tensor>& args) {
-  const ir::Node& node = graph.node(step.node);
-  NormalizeOptions options;
-  options.batch_statistics = training && !batch_norm_frozen;
-  options.momentum = node.attr_float("momentum", 0.9f);
-  options.epsilon = node.attr_float("epsilon", 1e-5f);
-  options.low = step.low;
-  options.high = step.high;
-  if (step.quantize != kNoNode) {
-    options.codes = RangeOf(graph.node(step.quantize));
-    options.scale_needs_range = Observes(graph.node(step.quantize));
-    options.scale = [&](float amax) { return ScaleForRange(step.quantize, amax); };
-  }
   const at::Tensor x = args[0].contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor residual =
       args.size() > 5 ? args[5].contiguous(at::MemoryFormat::ChannelsLast) : at::empty({0}, x.options());
-  return Normalize(x, args[1], args[2], args[3], args[4], residual, options);
+  return Normalize(x, args[1], args[2], args[3], args[4], residual, OptionsOf(step));
 }
 
 std::vector<at::Tensor> GraphModule::Impl::RunStep(const Step& step, std::vector<at::Tensor> args) {
@@ -243,6 +185,7 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
   OCTET_REQUIRE(inputs.size() == graph.inputs().size(), "graph '{}' has {} inputs; {} were given", graph.name(),
                 graph.inputs().size(), inputs.size());
   std::vector<at::Tensor> live(constants.size());
+  std::vector<CodedTensor> coded(constants.size());  // values of integer steps; in `live` as well once somebody reads
   const auto put = [&](ValueId id, at::Tensor t) {
     if (hook && t.defined()) hook(graph.value(id).name, t);
     live[id] = std::move(t);
@@ -256,31 +199,42 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
   bool wants_hidden = false;
   for (const ValueId id : wanted) {
     keep[id] = true;
-    wants_hidden = wants_hidden || fused.hidden.count(id) != 0;
+    wants_hidden = wants_hidden || PlanFor(false).hidden.count(id) != 0;
   }
-  for (const Step& step : hook || wants_hidden ? plain.steps : fused.steps) {
+  const auto value = [&](ValueId id) {
+    if (constants[id].defined()) return constants[id];
+    if (!live[id].defined() && coded[id].defined()) live[id] = DequantizeCoded(coded[id]);
+    return live[id];
+  };
+  for (const Step& step : PlanFor(hook || wants_hidden).steps) {
     const ir::Node& node = graph.node(step.node);
     std::vector<at::Tensor> results;
     std::vector<at::Tensor> args;
     args.reserve(step.inputs.size());
-    for (const ValueId in : step.inputs) {
-      args.push_back(in == kNoValue ? at::Tensor() : constants[in].defined() ? constants[in] : live[in]);
-    }
     try {
-      results = RunStep(step, std::move(args));
+      if (step.coded) {
+        if (step.kind == Step::kQuantizedPair) value(node.input(0));
+        const CodedTensor result = RunCoded(step, live, coded);
+        for (const ValueId id : step.outputs) coded[id] = result;
+      } else {
+        for (const ValueId in : step.inputs) args.push_back(in == kNoValue ? at::Tensor() : value(in));
+        results = RunStep(step, std::move(args));
+      }
     } catch (const c10::Error& e) {
       OCTET_FAIL("node '{}' ({}): {}", node.name, node.op, e.what_without_backtrace());
     }
-    for (size_t i = 0; i < step.outputs.size(); ++i) {
-      if (step.outputs[i] != kNoValue) put(step.outputs[i], results.at(i));
+    for (size_t i = 0; i < results.size() && i < step.outputs.size(); ++i) {
+      if (step.outputs[i] != kNoValue) put(step.outputs[i], results[i]);
     }
     results.clear();
     for (const ValueId id : step.release) {
-      if (!keep[id]) live[id].reset();
+      if (keep[id]) continue;
+      live[id].reset();
+      coded[id] = CodedTensor();
     }
   }
   std::vector<at::Tensor> out;
-  for (const ValueId id : wanted) out.push_back(constants[id].defined() ? constants[id] : live[id]);
+  for (const ValueId id : wanted) out.push_back(value(id));
   return out;
 }
 

@@ -53,6 +53,15 @@ class GraphModule {
   // Mixed precision: convolutions and matrix products round their operands to bfloat16 and give f32; everything else,
   // and the weights, stay f32. In training mode only.
   void SetBf16(bool on);
+  // Training steps run convolutions of quantized tensors as INT8 convolutions, with integer gradients
+  // (docs/integer_training.md); starts as false. Without effect where IntegerTraining().usable is false.
+  void SetInteger(bool on);
+  // What SetInteger(true) does, or would do.
+  struct IntegerReport {
+    bool usable = false;
+    std::string summary;  // one line for the log: how many convolutions; why others do not; why it is not usable
+  };
+  IntegerReport IntegerTraining() const;
   // Keys the random numbers of Dropout: the same key gives the same masks.
   void SetRandomKey(uint64_t seed, int64_t epoch, int64_t step);
 

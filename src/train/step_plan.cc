@@ -110,11 +110,13 @@ Chain FindChain(const Graph& graph, NodeId bn, const std::set<NodeId>& taken) {
   return chain;
 }
 
-// A value dies after the last step that reads it.
+}  // namespace
+
 void FindReleases(const Graph& graph, std::vector<Step>* steps) {
   std::set<ValueId> needed;
   for (size_t s = steps->size(); s-- > 0;) {
     Step& step = (*steps)[s];
+    step.release.clear();
     std::set<ValueId> touched(step.inputs.begin(), step.inputs.end());
     touched.insert(step.outputs.begin(), step.outputs.end());
     for (const ValueId id : touched) {
@@ -122,8 +124,6 @@ void FindReleases(const Graph& graph, std::vector<Step>* steps) {
     }
   }
 }
-
-}  // namespace
 
 StepPlan PlanSteps(const Graph& graph, bool fuse_pairs, bool fuse_normalizations) {
   StepPlan plan;

@@ -1,6 +1,7 @@
 // The order in which GraphModule runs a graph, and which nodes it runs as one step:
 //   quantized pair   QuantizeLinear -> DequantizeLinear
 //   normalization    BatchNormalization [-> Add] [-> Relu or Clip] [-> quantized pair]   (each read by nothing else)
+//   integer block    Conv of INT8 codes -> normalization with quantized pair (integer_plan.h)
 #pragma once
 
 #include <set>
@@ -11,9 +12,12 @@
 namespace octet::train {
 
 struct Step {
-  enum Kind { kNode, kQuantizedPair, kNormalization };
+  enum Kind { kNode, kQuantizedPair, kNormalization, kIntegerBlock, kIntegerPool };
   Kind kind = kNode;
-  ir::NodeId node = ir::kNoNode;  // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
+  ir::NodeId node = ir::kNoNode;    // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
+  ir::NodeId conv = ir::kNoNode;    // of an integer block
+  ir::NodeId weight = ir::kNoNode;  // of an integer block: the QuantizeLinear of the Conv's weight
+  bool coded = false;               // the outputs are INT8 codes (CodedTensor)
 
   // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
   ir::ValueId residual = ir::kNoValue;
@@ -29,6 +33,9 @@ struct StepPlan {
   std::vector<Step> steps;
   std::set<ir::ValueId> hidden;  // values inside fused steps, which are never made
 };
+
+// Fills `release` of all steps: a value dies after the last step that reads it.
+void FindReleases(const ir::Graph& graph, std::vector<Step>* steps);
 
 StepPlan PlanSteps(const ir::Graph& graph, bool fuse_pairs, bool fuse_normalizations);
 

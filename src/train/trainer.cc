@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "train/step_profile.h"
 #include "train/tensor_bridge.h"
 #include "train/weight_average.h"
 
@@ -49,6 +50,7 @@ Trainer::Trainer(GraphModule& module, Loss loss, TrainerOptions options)
     }
     module.SetBf16(true);
   }
+  module.SetInteger(options.integer);
   at::set_num_threads(options.threads > 0 ? options.threads : HardwareThreads());
 }
 
@@ -82,7 +84,10 @@ StepResult Trainer::Step(const Batch& batch) {
                 t.epoch + 1, t.step_in_epoch + 1);
   loss.backward();
   result.learning_rate = t.schedule.At(t.step);
-  t.optimizer.Step(result.learning_rate);
+  {
+    const StepProfile::Scope profile("optimizer");
+    t.optimizer.Step(result.learning_rate);
+  }
   ++t.step;
   ++t.step_in_epoch;
   if (t.average) t.average->Update(t.step);

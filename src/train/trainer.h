@@ -41,6 +41,7 @@ struct TrainerOptions {
   int64_t freeze_bn_epoch = 0;
   int64_t freeze_observer_epoch = 0;
   bool bf16 = false;  // convolutions and matrix products compute in bfloat16
+  bool integer = false;  // GraphModule::SetInteger
 };
 
 struct StepResult {

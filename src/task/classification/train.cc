@@ -94,9 +94,10 @@ class Run {
                                                  TrainLoaderOptions(spec, data_.train->size()));
     module_ = std::make_unique<train::GraphModule>(start.graph, DeviceFromSpec(spec));
     FreezeLayers(spec, *module_);
+    train::TrainerOptions options = TrainerOptionsFromSpec(spec, *loader_, qat_);
+    options.integer = UseIntegers(spec, *module_, qat_);
     trainer_ = std::make_unique<train::Trainer>(
-        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing"), LogitsName(start.graph)),
-        TrainerOptionsFromSpec(spec, *loader_, qat_));
+        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing"), LogitsName(start.graph)), options);
     if (start.resumed) {
       WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});

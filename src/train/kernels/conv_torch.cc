@@ -1,6 +1,7 @@
 // Convolution and matrix products.
 #include "train/kernels/conv_dnnl.h"
 #include "train/kernels/op_call.h"
+#include "train/step_profile.h"
 
 namespace octet::train {
 namespace {
@@ -44,6 +45,7 @@ at::Tensor DenseNhwc(const at::Tensor& x) {
 struct DnnlConv : torch::autograd::Function<DnnlConv> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const ConvShape& shape) {
+    const StepProfile::Scope profile(shape.group > 1 ? "depthwise forward" : "conv forward");
     at::Tensor y = EmptyChannelsLast({shape.batch, shape.out_channels, shape.out[0], shape.out[1]}, x);
     const at::Tensor b = bias.numel() != 0 ? bias.contiguous() : at::Tensor();
     ConvForward(shape, x.data_ptr<float>(), weight.data_ptr<float>(), b.defined() ? b.data_ptr<float>() : nullptr,
@@ -66,10 +68,12 @@ struct DnnlConv : torch::autograd::Function<DnnlConv> {
     const at::Tensor dy = DenseNhwc(grads[0]);
     at::Tensor dx, dw, db;
     if (needs[0] != 0) {
+      const StepProfile::Scope profile(shape.group > 1 ? "depthwise backward" : "data gradient");
       dx = EmptyChannelsLast({shape.batch, shape.in_channels, shape.in[0], shape.in[1]}, dy);
       ConvBackwardData(shape, dy.data_ptr<float>(), saved[1].data_ptr<float>(), dx.data_ptr<float>());
     }
     if (needs[1] != 0 || needs[2] != 0) {
+      const StepProfile::Scope profile(shape.group > 1 ? "depthwise backward" : "weight gradient");
       dw = at::empty_like(saved[1]);
       if (needs[2] != 0) db = at::empty({shape.out_channels}, dy.options());
       ConvBackwardWeight(shape, saved[0].data_ptr<float>(), dy.data_ptr<float>(), dw.data_ptr<float>(),
@@ -181,6 +185,10 @@ std::vector<at::Tensor> MatMul(OpCall& call) {
 }
 
 }  // namespace
+
+ConvShape ShapeOfConv(const OpCall& call, const at::Tensor& x, const at::Tensor& weight) {
+  return ShapeOf(x, weight, ReadWindow(call, x, KernelShape(weight)), call.Int("group", 1));
+}
 
 std::vector<NamedKernel> ConvKernels() {
   return {{"Conv", Conv}, {"ConvTranspose", ConvTranspose}, {"Gemm", Gemm}, {"MatMul", MatMul}};

@@ -3,31 +3,14 @@
 #include "train/kernels/fake_quant_cpu.h"
 #include "train/kernels/normalize.h"
 #include "train/kernels/normalize_cpu.h"
+#include "train/kernels/normalize_parts.h"
+#include "train/step_profile.h"
 
 namespace octet::train {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr int64_t kChunks = 32;  // a fixed split: sums do not depend on the number of threads
-
-struct Rows {
-  int64_t rows, channels;
-  int64_t chunk() const { return (rows + kChunks - 1) / kChunks; }
-  // body(chunk, first row, number of rows)
-  template <typename F>
-  void ForEach(F body) const {
-    at::parallel_for(0, kChunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        const int64_t first = k * chunk();
-        const int64_t count = std::min(chunk(), rows - first);
-        if (count > 0) body(k, first, count);
-      }
-    });
-  }
-  int64_t used() const { return chunk() == 0 ? 0 : (rows + chunk() - 1) / chunk(); }
-};
 
 // The largest t with t / scale <= bound and so on, found from the product by single steps: the gradient then needs no
 // division.
@@ -38,6 +21,8 @@ float LargestInside(float bound, float scale) {
   return t;
 }
 
+}  // namespace
+
 // Codes round to even at the ends: see FakeQuantizeRange.
 void NarrowToCodes(const CodeRange& codes, Tail* tail) {
   const bool low_even = std::fmod(codes.low, 2.0f) == 0.0f, high_even = std::fmod(codes.high, 2.0f) == 0.0f;
@@ -47,13 +32,8 @@ void NarrowToCodes(const CodeRange& codes, Tail* tail) {
   tail->pass_high = std::min(tail->pass_high, LargestInside(last, tail->scale));
 }
 
-struct Statistics {
-  std::vector<float> mean, inverse;  // inverse = 1 / sqrt(variance + epsilon)
-  std::vector<float> low, high;      // of x; empty without batch statistics
-};
-
-Statistics BatchStatistics(const Rows& shape, const float* x, const at::Tensor& mean, const at::Tensor& variance,
-                           const NormalizeOptions& options) {
+static Statistics BatchStatistics(const Rows& shape, const SumRows& sum_rows, const at::Tensor& mean,
+                                  const at::Tensor& variance, const NormalizeOptions& options) {
   const auto channels = static_cast<size_t>(shape.channels);
   std::vector<double> sums(channels * 2 * kChunks);
   std::vector<float> ends(channels * 2 * kChunks);
@@ -61,8 +41,7 @@ Statistics BatchStatistics(const Rows& shape, const float* x, const at::Tensor& 
   shape.ForEach([&](int64_t k, int64_t first, int64_t count) {
     double* sum = sums.data() + static_cast<size_t>(k) * 2 * channels;
     float* end = ends.data() + static_cast<size_t>(k) * 2 * channels;
-    SumChannels(x + first * shape.channels, count, shape.channels, shift.data(),
-                {sum, sum + channels, end, end + channels});
+    sum_rows(first, count, shift.data(), {sum, sum + channels, end, end + channels});
   });
   Statistics s;
   s.mean.resize(channels);
@@ -92,28 +71,25 @@ Statistics BatchStatistics(const Rows& shape, const float* x, const at::Tensor& 
   return s;
 }
 
+namespace {
+
 float Clipped(float v, const Tail& t) {
   return std::min(std::max(v, t.low), t.high);
 }
 
-struct Prepared {
-  Rows shape;
-  Statistics statistics;
-  std::vector<float> a, b;
-  Tail tail;
-};
+}  // namespace
 
 at::Tensor ToTensor(const std::vector<float>& v) {
   return at::tensor(v, at::kFloat);
 }
 
-Prepared Prepare(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
-                 const at::Tensor& variance, const NormalizeOptions& options) {
+Prepared Prepare(const Rows& shape, const SumRows& sum_rows, const at::Tensor& weight, const at::Tensor& bias,
+                 const at::Tensor& mean, const at::Tensor& variance, const NormalizeOptions& options) {
   Prepared p;
-  const int64_t channels = x.size(1);
-  p.shape = {x.numel() / channels, channels};
+  const int64_t channels = shape.channels;
+  p.shape = shape;
   if (options.batch_statistics) {
-    p.statistics = BatchStatistics(p.shape, x.data_ptr<float>(), mean, variance, options);
+    p.statistics = BatchStatistics(shape, sum_rows, mean, variance, options);
   } else {
     const float* m = mean.data_ptr<float>();
     const float* v = variance.data_ptr<float>();
@@ -139,12 +115,28 @@ Prepared Prepare(const at::Tensor& x, const at::Tensor& weight, const at::Tensor
   return p;
 }
 
+float AmaxOfExtremes(const Prepared& p) {
+  float amax = 0;
+  for (size_t c = 0; c < p.a.size(); ++c) {
+    for (const float v : {p.statistics.low[c], p.statistics.high[c]}) {
+      amax = std::max(amax, std::fabs(Clipped(v * p.a[c] + p.b[c], p.tail)));
+    }
+  }
+  return amax;
+}
+
+namespace {
+
 struct NormalizeFunction : torch::autograd::Function<NormalizeFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& variance,
                             const at::Tensor& residual, const NormalizeOptions* options, bool keep) {
-    Prepared p = Prepare(x, weight, bias, mean, variance, *options);
-    const Rows& shape = p.shape;
+    const StepProfile::Scope profile("normalize forward");
+    const Rows shape{x.numel() / x.size(1), x.size(1)};
+    const SumRows sum_rows = [&](int64_t first, int64_t count, const float* shift, const ChannelSums& out) {
+      SumChannels(x.data_ptr<float>() + first * shape.channels, count, shape.channels, shift, out);
+    };
+    Prepared p = Prepare(shape, sum_rows, weight, bias, mean, variance, *options);
     const bool joined = residual.numel() != 0;
     at::Tensor y = at::empty_like(x);
     const float* from = x.data_ptr<float>();
@@ -168,13 +160,7 @@ struct NormalizeFunction : torch::autograd::Function<NormalizeFunction> {
     if (!options->scale) {
       normalize(mask);
     } else if (!options->scale_needs_range || (!joined && options->batch_statistics)) {
-      // Rounded arithmetic is monotone: the extremes of a channel's output come from its extreme inputs.
-      float amax = 0;
-      for (size_t c = 0; options->scale_needs_range && c < p.a.size(); ++c) {
-        for (const float v : {p.statistics.low[c], p.statistics.high[c]}) {
-          amax = std::max(amax, std::fabs(Clipped(v * p.a[c] + p.b[c], p.tail)));
-        }
-      }
+      const float amax = options->scale_needs_range ? AmaxOfExtremes(p) : 0.0f;
       p.tail.scale = options->scale(amax);
       NarrowToCodes(options->codes, &p.tail);
       normalize(mask);
@@ -199,6 +185,7 @@ struct NormalizeFunction : torch::autograd::Function<NormalizeFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    const StepProfile::Scope profile("normalize backward");
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &passes = saved[2];
     const Rows shape{x.numel() / x.size(1), x.size(1)};

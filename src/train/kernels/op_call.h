@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "train/kernels/conv_dnnl.h"
 #include "train/kernels/fake_quantize.h"
 
 namespace octet::train {
@@ -61,6 +62,9 @@ struct Window {
 };
 Window ReadWindow(const OpCall& call, const at::Tensor& x, const std::vector<int64_t>& kernel);
 at::Tensor PadSpatial(const at::Tensor& x, const Window& window, double value);
+
+// The Conv of `call` on x [N,C,H,W] with weight [O,I,KH,KW].
+ConvShape ShapeOfConv(const OpCall& call, const at::Tensor& x, const at::Tensor& weight);
 
 // The codes of a QuantizeLinear: [-127,127] for weights, else [-128,127].
 CodeRange RangeOf(const ir::Node& node);

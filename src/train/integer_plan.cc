@@ -1,0 +1,144 @@
+#include "train/integer_plan.h"
+
+namespace octet::train {
+namespace {
+
+using ir::Graph;
+using ir::kNoNode;
+using ir::kNoValue;
+using ir::Node;
+using ir::NodeId;
+using ir::ValueId;
+
+bool IsRank4(const Graph& graph, ValueId id) {
+  return graph.value(id).type.shape.size() == 4 && graph.value(id).type.dtype == DType::kF32;
+}
+
+// One scale for all of the tensor, which is a constant of the graph.
+bool HasOneScale(const Graph& graph, const Node& quantize) {
+  const ValueId scale = quantize.input(1);
+  return scale != kNoValue && graph.value(scale).is_constant() && graph.value(scale).constant.size() == 1;
+}
+
+// The QuantizeLinear of a weight whose scale follows max |w| of each output channel, or nothing.
+NodeId WeightPair(const Graph& graph, ValueId weight) {
+  const Node* dequantize = graph.producer(weight);
+  if (dequantize == nullptr || dequantize->op != "DequantizeLinear") return kNoNode;
+  const ValueId codes = dequantize->input(0);
+  const Node* quantize = graph.producer(codes);
+  if (quantize == nullptr || quantize->op != "QuantizeLinear" || quantize->attr_int("axis", 1) != 0) return kNoNode;
+  if (quantize->attr_string("observer", "") != "max_abs" || !graph.value(quantize->input(0)).is_constant()) {
+    return kNoNode;
+  }
+  const ValueId scale = quantize->input(1);
+  if (graph.value(scale).constant.size() != graph.value(weight).type.shape[0]) return kNoNode;
+  for (const NodeId reader : graph.value(codes).consumers) {
+    if (graph.node(reader).output() != weight) return kNoNode;
+  }
+  return graph.value(codes).producer;
+}
+
+bool IsPlainPool(const Graph& graph, const Node& node) {
+  if (node.op != "MaxPool" || node.outputs.size() != 1 || !IsRank4(graph, node.output())) return false;
+  if (node.attr_int("ceil_mode", 0) != 0) return false;
+  for (const int64_t d : node.attr_ints("dilations", {})) {
+    if (d != 1) return false;
+  }
+  int64_t taps = 1;
+  for (const int64_t k : node.attr_ints("kernel_shape", {})) taps *= k;
+  return taps <= 255;
+}
+
+struct Finder {
+  const Graph& graph;
+  IntegerPlan result;
+  std::set<ValueId> possible;  // values that can be had as codes
+  std::set<ValueId> wanted;    // and that somebody wants so
+  std::set<NodeId> inside;     // Conv and QuantizeLinear nodes inside integer blocks
+
+  // Why the Conv of this normalization cannot run in integers; empty when it can.
+  std::string Refusal(const Step& step, const Node& conv) const {
+    if (step.quantize == kNoNode || !HasOneScale(graph, graph.node(step.quantize)))
+      return "its output is not quantized";
+    if (conv.input(2) != kNoValue) return "it has a bias";
+    if (possible.count(conv.input(0)) == 0) return "its input is not quantized";
+    if (WeightPair(graph, conv.input(1)) == kNoNode) return "its weight is not quantized by its largest magnitude";
+    if (step.residual != kNoValue && possible.count(step.residual) == 0)
+      return "the tensor added to it is not quantized";
+    return "";
+  }
+
+  void Block(Step* step, NodeId conv_id) {
+    const Node& conv = graph.node(conv_id);
+    const NodeId weight = WeightPair(graph, conv.input(1));
+    step->kind = Step::kIntegerBlock;
+    step->conv = conv_id;
+    step->weight = weight;
+    step->coded = true;
+    // x, the weight, the four of the batch norm, the residual
+    const Node& bn = graph.node(step->node);
+    step->inputs = {conv.input(0), graph.node(weight).input(0), bn.input(1), bn.input(2), bn.input(3), bn.input(4)};
+    if (step->residual != kNoValue) step->inputs.push_back(step->residual);
+    wanted.insert(conv.input(0));
+    if (step->residual != kNoValue) wanted.insert(step->residual);
+    inside.insert(conv_id);
+    inside.insert(weight);
+    result.plan.hidden.insert(conv.output());
+    result.plan.hidden.insert(conv.input(1));
+    ++result.blocks;
+  }
+};
+
+}  // namespace
+
+IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
+  Finder f{graph, {}, {}, {}, {}};
+  f.result.plan.hidden = fused.hidden;
+  std::vector<Step> steps = fused.steps;
+  std::set<NodeId> refused;
+  for (Step& step : steps) {
+    const Node& node = graph.node(step.node);
+    if (step.kind == Step::kQuantizedPair) {
+      if (graph.value(node.input(0)).is_constant() || !IsRank4(graph, node.input(0)) || !HasOneScale(graph, node))
+        continue;
+      f.possible.insert(step.outputs.begin(), step.outputs.end());
+    } else if (step.kind == Step::kNormalization) {
+      const NodeId conv = graph.value(node.input(0)).producer;
+      if (conv == kNoNode || graph.node(conv).op != "Conv" || graph.only_consumer(node.input(0)) == kNoNode) continue;
+      const std::string refusal = f.Refusal(step, graph.node(conv));
+      if (!refusal.empty()) {
+        ++f.result.others[refusal];
+        refused.insert(conv);
+        continue;
+      }
+      f.Block(&step, conv);
+      f.possible.insert(step.outputs.begin(), step.outputs.end());
+    } else if (step.kind == Step::kNode && IsPlainPool(graph, node) && f.possible.count(node.input(0)) != 0) {
+      f.possible.insert(node.output());
+    }
+  }
+  // Backwards: pools and pairs hand on codes where somebody wants them.
+  for (size_t i = steps.size(); i-- > 0;) {
+    Step& step = steps[i];
+    bool wanted = false;
+    for (const ValueId id : step.outputs) wanted = wanted || f.wanted.count(id) != 0;
+    if (!wanted || step.coded) continue;
+    step.coded = true;
+    if (step.kind == Step::kNode) {
+      step.kind = Step::kIntegerPool;
+      f.wanted.insert(graph.node(step.node).input(0));
+    }
+  }
+  for (const Step& step : steps) {
+    const bool alone = step.kind == Step::kNode || step.kind == Step::kQuantizedPair;
+    if (alone && f.inside.count(step.node) != 0) continue;
+    if (alone && graph.node(step.node).op == "Conv" && refused.count(step.node) == 0) {
+      ++f.result.others["no batch normalization and quantizer follow it"];
+    }
+    f.result.plan.steps.push_back(step);
+  }
+  FindReleases(graph, &f.result.plan.steps);
+  return f.result;
+}
+
+}  // namespace octet::train

@@ -1,0 +1,41 @@
+// Tensors of INT8 codes that go from step to step of a training in integers, with what is not a convolution.
+// CPU with AVX-512 only: HasIntegerBlocks.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <array>
+
+#include "train/kernels/fake_quantize.h"
+
+namespace octet::train {
+
+// The tensor float(codes) * scale.
+struct CodedTensor {
+  at::Tensor codes;  // s8, NHWC memory
+  float scale = 1;
+  bool non_negative = false;  // no code is below 0
+  // f32 of the same shape without memory of its own (strides 0): it carries the gradient through autograd.
+  at::Tensor handle;
+  bool defined() const { return codes.defined(); }
+};
+
+// A fake-quantized tensor in codes. Gradient: 1 where the code needs no clamping, else 0.
+CodedTensor QuantizeCoded(const at::Tensor& x, float scale, CodeRange range);
+
+// f32, NHWC memory. Gradient: 1.
+at::Tensor DequantizeCoded(const CodedTensor& x);
+
+struct PoolWindow {
+  std::array<int64_t, 2> kernel, strides, pad_begin, out;
+};
+CodedTensor MaxPoolCoded(const CodedTensor& x, const PoolWindow& window);
+
+// ---- for the files that make such tensors
+
+at::Tensor MakeHandle(at::IntArrayRef sizes);
+at::Tensor EmptyNhwc(at::IntArrayRef sizes, at::ScalarType type);
+at::Tensor DenseGradient(const at::Tensor& dy);  // NHWC memory
+constexpr int64_t kGrain = 1 << 15;              // elements worth a thread
+
+}  // namespace octet::train

@@ -1,0 +1,26 @@
+// Training in integers (docs/integer_training.md): INT8 codes go from block to block. A block is a convolution with its
+// batch normalization [+ residual] [+ clip] and quantizer; CPU with AVX-512 VNNI.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "train/kernels/coded_tensor.h"
+#include "train/kernels/conv_dnnl.h"
+#include "train/kernels/normalize.h"
+
+namespace octet::train {
+
+bool HasIntegerBlocks();  // on this CPU
+
+struct IntegerBlockOptions {
+  ConvShape shape;
+  NormalizeOptions normalize;  // `scale` is set
+};
+
+// `weight`: f32 [O, I/group, KH, KW], dense NHWC memory, with scale max|w| / 127 of each output channel in
+// `weight_scale`. `residual`: an undefined tensor when there is none. Needs HasIntegerBlocks.
+CodedTensor IntegerBlock(const CodedTensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+                         const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& mean,
+                         const at::Tensor& variance, const CodedTensor& residual, const IntegerBlockOptions& options);
+
+}  // namespace octet::train

@@ -1,0 +1,98 @@
+#include "train/kernels/integer_conv_dnnl.h"
+
+#include <dnnl.hpp>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "base/error.h"
+
+namespace octet::train {
+namespace {
+
+using dnnl::memory;
+using Dims = memory::dims;
+
+const dnnl::engine& Engine() {
+  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  return *engine;
+}
+
+dnnl::stream& Stream() {
+  thread_local dnnl::stream stream(Engine());
+  return stream;
+}
+
+struct Compiled {
+  memory::desc x, y;
+  memory::desc given, weight;  // as the caller holds it; as the primitive wants it
+  memory packed;
+  dnnl::reorder pack;
+  dnnl::convolution_forward primitive;
+};
+
+Compiled Build(const ConvShape& s, bool non_negative) {
+  Compiled c;
+  const int64_t in = s.in_channels / s.group, out = s.out_channels / s.group;
+  c.x = memory::desc({s.batch, s.in_channels, s.in[0], s.in[1]},
+                     non_negative ? memory::data_type::u8 : memory::data_type::s8, memory::format_tag::nhwc);
+  c.y = memory::desc({s.batch, s.out_channels, s.out[0], s.out[1]}, memory::data_type::s32, memory::format_tag::nhwc);
+  const int64_t row = s.kernel[1] * in, filter = s.kernel[0] * row;
+  Dims dims = {out, in, s.kernel[0], s.kernel[1]}, strides = {filter, 1, row, in};
+  if (s.group > 1) {
+    dims.insert(dims.begin(), s.group);
+    strides.insert(strides.begin(), out * filter);
+  }
+  const auto s8 = memory::data_type::s8;
+  c.given = memory::desc(dims, s8, strides);
+  const memory::desc any(dims, s8, memory::format_tag::any);
+  const Dims stride = {s.strides[0], s.strides[1]}, dilate = {s.dilations[0] - 1, s.dilations[1] - 1};
+  const Dims begin = {s.pad_begin[0], s.pad_begin[1]}, end = {s.pad_end[0], s.pad_end[1]};
+  const auto kind = dnnl::prop_kind::forward_training;
+  const auto direct = dnnl::algorithm::convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::convolution_forward::primitive_desc desc(Engine(), kind, direct, c.x, any, memory::desc(), c.y, stride,
+                                                       dilate, begin, end);
+#else
+  const dnnl::convolution_forward::desc operation(kind, direct, c.x, any, c.y, stride, dilate, begin, end);
+  const dnnl::convolution_forward::primitive_desc desc(operation, Engine());
+#endif
+  c.weight = desc.weights_desc();
+  c.packed = memory(c.weight, Engine());
+  c.pack = dnnl::reorder(dnnl::reorder::primitive_desc(Engine(), c.given, Engine(), c.weight));
+  c.primitive = dnnl::convolution_forward(desc);
+  return c;
+}
+
+}  // namespace
+
+void ConvSumsS8(const ConvShape& s, const int8_t* x, bool non_negative, const int8_t* weight, int32_t* sums) {
+  // Compiled once per shape. Bounded, because images of many sizes bring new shapes.
+  constexpr size_t kMost = 1024;
+  static std::mutex mutex;
+  static auto* cache = new std::map<std::vector<int64_t>, Compiled>;
+  std::vector<int64_t> key = {non_negative, s.batch, s.in_channels, s.out_channels, s.group};
+  for (const auto& pair : {s.in, s.out, s.kernel, s.strides, s.dilations, s.pad_begin, s.pad_end}) {
+    key.insert(key.end(), pair.begin(), pair.end());
+  }
+  const std::lock_guard<std::mutex> lock(mutex);  // also of `packed`, which calls share
+  try {
+    auto found = cache->find(key);
+    if (found == cache->end()) {
+      if (cache->size() >= kMost) cache->clear();
+      found = cache->emplace(key, Build(s, non_negative)).first;
+    }
+    Compiled& c = found->second;
+    memory given(c.given, Engine(), const_cast<int8_t*>(weight));
+    c.pack.execute(Stream(), given, c.packed);
+    c.primitive.execute(Stream(), {{DNNL_ARG_SRC, memory(c.x, Engine(), const_cast<int8_t*>(x))},
+                                   {DNNL_ARG_WEIGHTS, c.packed},
+                                   {DNNL_ARG_DST, memory(c.y, Engine(), sums)}});
+    Stream().wait();
+  } catch (const dnnl::error& e) {
+    OCTET_CHECK(false, "oneDNN INT8 convolution: {} ({}x{}x{}x{} -> {} channels, kernel {}x{}, group {})", e.what(),
+                s.batch, s.in_channels, s.in[0], s.in[1], s.out_channels, s.kernel[0], s.kernel[1], s.group);
+  }
+}
+
+}  // namespace octet::train

@@ -1,0 +1,30 @@
+// Where the time of training steps goes, for bench/train_step_bench. Off unless asked for; then the parts of all steps
+// since are added up. One thread trains at a time.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace octet::train {
+
+class StepProfile {
+ public:
+  static void Enable(bool on);
+  static std::map<std::string, double> Take();  // seconds by part; starts anew
+
+  // Adds its lifetime to a part. Scopes do not nest.
+  class Scope {
+   public:
+    explicit Scope(const char* part);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    const char* part_;
+    std::chrono::steady_clock::time_point start_;
+  };
+};
+
+}  // namespace octet::train
