@@ -90,6 +90,12 @@ double Cosine(const Tensor& a, const Tensor& b) {
   return xx == 0 && yy == 0 ? 1.0 : xy / std::sqrt(xx * yy);
 }
 
+double Norm(const Tensor& t) {
+  double sum = 0;
+  for (const double v : t.ToVector<double>()) sum += v * v;
+  return std::sqrt(sum);
+}
+
 ir::Graph WithPositiveScales(ir::Graph graph) {
   for (const ir::ValueId id : graph.constants()) {
     const std::string& name = graph.value(id).name;
@@ -212,17 +218,35 @@ ir::Graph SmallNetwork(const std::string& backbone, int64_t size) {
 
 class IntegerNetwork : public testing::TestWithParam<const char*> {};
 
+// The same forward pass, with gradients in integers and in FP32. (Against the simulated executor a whole network cannot
+// be compared like this: one code that differs at a tie changes others behind it, and soon as many as rounding itself
+// does. The blocks are compared above.)
 TEST_P(IntegerNetwork, GradientsPointTheSameWay) {
   if (!HasS16Products()) GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
   const ir::Graph graph = SmallNetwork(GetParam(), 64);
   const Tensor x = RandomTensor({8, 3, 64, 64}, 21);
   const Tensor seed = RandomTensor({8, 10}, 22);
-  const std::string logits = "logits";
-  const Outcome oracle = RunOnce(graph, false, x, logits, seed), integer = RunOnce(graph, true, x, logits, seed);
-  EXPECT_GT(Cosine(integer.y, oracle.y), 0.9999);
+  const Outcome integer = RunOnce(graph, true, x, "logits", seed);
+  ::setenv("OCTET_TRAIN_GRADIENTS", "fp32", 1);
+  const Outcome oracle = RunOnce(graph, true, x, "logits", seed);
+  ::unsetenv("OCTET_TRAIN_GRADIENTS");
+  EXPECT_EQ(integer.y.ToVector<float>(), oracle.y.ToVector<float>());
+  double least = 1;
   for (const auto& [name, gradient] : oracle.gradients) {
-    EXPECT_GT(Cosine(integer.gradients.at(name), gradient), 0.999) << name;
+    // The bias of a batch norm before a 1x1 convolution and another batch norm changes nothing: its gradient is zero
+    // but for rounding, and has no direction. It has to be small beside that of its factor.
+    const std::string factor = name.size() > 5 ? name.substr(0, name.size() - 5) + ".scale" : "";
+    if (name.size() > 5 && name.substr(name.size() - 5) == ".bias" && oracle.gradients.count(factor) != 0 &&
+        Norm(gradient) < 1e-3 * Norm(oracle.gradients.at(factor))) {
+      EXPECT_LT(Norm(integer.gradients.at(name)), 0.01 * Norm(oracle.gradients.at(factor))) << name;
+      continue;
+    }
+    const double cosine = Cosine(integer.gradients.at(name), gradient);
+    EXPECT_GT(cosine, 0.999) << name;
+    least = std::min(least, cosine);
   }
+  RecordProperty("least_cosine", std::to_string(least));
+  std::printf("%s: least cosine %.7f\n", GetParam(), least);
 }
 
 TEST_P(IntegerNetwork, LossFollowsTheOracle) {

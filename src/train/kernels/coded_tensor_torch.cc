@@ -1,6 +1,7 @@
 #include "train/kernels/coded_tensor.h"
 #include "train/kernels/integer_rows.h"
-#include "train/kernels/pool_codes_cpu.h"
+#include "train/kernels/pool_codes.h"
+#include "train/step_profile.h"
 
 namespace octet::train {
 
@@ -67,6 +68,7 @@ PoolShape ShapeOfPool(at::IntArrayRef x, const std::vector<int64_t>& w) {
 struct PoolFunction : torch::autograd::Function<PoolFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& handle, const CodedTensor* x,
                             const std::vector<int64_t>* window, CodedTensor* y) {
+    const StepProfile::Scope profile("max pool");
     const PoolShape s = ShapeOfPool(handle.sizes(), *window);
     const int64_t batch = handle.size(0);
     const std::vector<int64_t> sizes = {batch, s.channels, s.out_h, s.out_w};
@@ -89,6 +91,7 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
     return y->handle;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    const StepProfile::Scope profile("max pool");
     const std::vector<int64_t> sizes = context->saved_data["sizes"].toIntVector();
     const PoolShape s = ShapeOfPool(sizes, context->saved_data["window"].toIntVector());
     const at::Tensor chosen = context->get_saved_variables()[0];

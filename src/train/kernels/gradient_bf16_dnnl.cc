@@ -27,12 +27,13 @@ struct Compiled {
 };
 
 struct Geometry {
+  Dims x, weight;  // sizes
   Dims strides, dilates, begin, end;
 };
 
 dnnl::convolution_forward::primitive_desc Hint(const Compiled& c, const Geometry& g) {
-  const memory::desc x(c.x.dims(), Type::bf16, memory::format_tag::nhwc);
-  const memory::desc weight(c.given.dims(), Type::bf16, memory::format_tag::any);
+  const memory::desc x(g.x, Type::bf16, memory::format_tag::nhwc);
+  const memory::desc weight(g.weight, Type::bf16, memory::format_tag::any);
   const auto kind = dnnl::prop_kind::forward_training;
   const auto direct = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
@@ -53,7 +54,9 @@ Compiled Build(const ConvShape& s, bool of_weight) {
   c.y = memory::desc({s.batch, s.out_channels, s.out[0], s.out[1]}, operand, memory::format_tag::nhwc);
   c.given = memory::desc(dims, of_weight ? gradient : operand, Dims{filter, 1, row, s.in_channels});
   const memory::desc any(dims, of_weight ? gradient : operand, memory::format_tag::any);
-  const Geometry g = {{s.strides[0], s.strides[1]},
+  const Geometry g = {{s.batch, s.in_channels, s.in[0], s.in[1]},
+                      dims,
+                      {s.strides[0], s.strides[1]},
                       {s.dilations[0] - 1, s.dilations[1] - 1},
                       {s.pad_begin[0], s.pad_begin[1]},
                       {s.pad_end[0], s.pad_end[1]}};

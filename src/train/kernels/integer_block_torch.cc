@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdlib>
 
 #include "train/kernels/depthwise_codes.h"
 #include "train/kernels/gradient_bf16_dnnl.h"
@@ -70,8 +71,7 @@ class Sums {
       pointwise_ = PackPointwise(shape, weight, x.non_negative);
     } else {
       all_ = Space().sums.Get<int32_t>(shape.batch * shape.out[0] * shape.out[1] * shape.out_channels);
-      const StepProfile::Scope profile("conv forward");
-      ConvSumsS8(shape, x_, x.non_negative, weight, all_);
+      ConvSumsS8(shape, x_, x.non_negative, weight, all_, Parallel);
     }
   }
 
@@ -118,7 +118,11 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
                             Call* call) {
     const ConvShape& s = call->options.shape;
     const NormalizeOptions& options = call->options.normalize;
-    const at::Tensor weight_codes = WeightCodes(weight, call->weight_scale);
+    at::Tensor weight_codes;
+    {
+      const StepProfile::Scope profile("weights to codes");
+      weight_codes = WeightCodes(weight, call->weight_scale);
+    }
     const Rows rows{s.batch * s.out[0] * s.out[1], s.out_channels};
     const Sums sums(s, call->x, weight_codes);
     std::vector<float> m;
@@ -362,6 +366,12 @@ void Bf16Backward(const Backward& b, const int8_t* x, float x_scale, const int8_
   }
 }
 
+// The oracle of the integer gradients, with the same forward pass: OCTET_TRAIN_GRADIENTS=fp32 in the environment.
+bool WantsFp32Gradients() {
+  const char* wish = std::getenv("OCTET_TRAIN_GRADIENTS");
+  return wish != nullptr && std::string(wish) == "fp32";
+}
+
 variable_list BlockFunction::backward(AutogradContext* context, variable_list grads) {
   const variable_list saved = context->get_saved_variables();
   const std::vector<int64_t> needs = context->saved_data["needs"].toIntVector();
@@ -386,10 +396,11 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
                                 context->saved_data["weight_strides"].toIntVector(), at::kFloat);
   }
   Workspace& space = Space();
-  if (s.group == 1 && PrefersBf16Gradients()) {
+  const bool in_fp32 = WantsFp32Gradients();
+  if (s.group == 1 && !in_fp32 && PrefersBf16Gradients()) {
     Bf16Backward(b, x_codes, x_scale, weight_codes, weight_scale, dx.defined() ? dx.data_ptr<float>() : nullptr,
                  dweight.defined() ? dweight.data_ptr<float>() : nullptr);
-  } else if (s.group == 1) {
+  } else if (s.group == 1 && !in_fp32) {
     auto* codes = space.gradient.Get<int16_t>(b.layout.size + 32);
     const std::vector<float> scales = WriteCodes(b, weight_scale, saved[5].data_ptr<float>(), codes);
     if (dx.defined()) {
@@ -403,11 +414,11 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
       WeightGradientS16(s, b.layout, codes, scales.data(), x_codes, factor.data(), dweight.data_ptr<float>(),
                         &space.packed, Parallel);
     }
-  } else if (IsDepthwise(s)) {
+  } else if (IsDepthwise(s) && !in_fp32) {
     DepthwiseBackward(b, x_codes, x_scale, weight_codes, weight_scale, dx.defined() ? dx.data_ptr<float>() : nullptr,
                       dweight.defined() ? dweight.data_ptr<float>() : nullptr);
   } else {
-    // Groups of several channels: in FP32 from the codes.
+    // In FP32 from the codes: groups of several channels.
     const int64_t row = s.out[1] * s.out_channels;
     auto* values = space.gradient.Get<float>(s.batch * s.out[0] * row);
     at::parallel_for(0, s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {

@@ -1,4 +1,4 @@
-// Max pooling of INT8 codes, NHWC, one image a call.
+// Max pooling of INT8 codes, NHWC, one image a call. AVX-512 only.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct PoolShape {
 // y = max over the window; `chosen` (may be null): which tap of the window, the first of equals. At most 255 taps.
 void MaxPoolImage(const PoolShape& shape, const int8_t* x, int8_t* y, uint8_t* chosen);
 
-// dx[tap chosen] += dy; dx is cleared first.
+// dx = sum of the dy whose window chose this place.
 void MaxPoolGradientImage(const PoolShape& shape, const float* dy, const uint8_t* chosen, float* dx);
 
 }  // namespace octet::train
