@@ -188,6 +188,24 @@ TEST_F(TrainCommand, FrozenLayersStay) {
               HasSubstr("17 is no block of mobilenet_v1; its blocks are 0 to 13"));
 }
 
+TEST_F(TrainCommand, QatInIntegersIsWhatTheSpecAndTheCpuSay) {
+  const std::vector<std::string> qat = {"train.num_epochs=1", "train.qat=true"};
+  const auto with = [&](const std::string& wish) {
+    std::vector<std::string> keys = qat;
+    keys.push_back("train.integer=" + wish);
+    return keys;
+  };
+  EXPECT_THAT(LogOf([&] { Train(Spec("off", with("off"))); }), HasSubstr("train.integer is off"));
+  ASSERT_EQ(setenv("OCTET_TRAIN_ISA", "portable", 1), 0);
+  EXPECT_THAT(LogOf([&] { Train(Spec("portable", qat)); }),
+              HasSubstr("QAT in FP32 with simulated rounding: this CPU has no AVX-512 VNNI"));
+  EXPECT_THAT(
+      MessageOf([&] { Train(Spec("impossible", with("on"))); }),
+      HasSubstr("is on, but this CPU has no AVX-512 VNNI (or OCTET_TRAIN_ISA=portable is set); set it to auto"));
+  ASSERT_EQ(unsetenv("OCTET_TRAIN_ISA"), 0);
+  EXPECT_EQ(Model("portable", 1).graph, Model("off", 1).graph);
+}
+
 // How near its gradients are to those of FP32: trainer_options_test.
 TEST_F(TrainCommand, Bf16WhereTheCpuHasItOrIsForced) {
   const std::vector<std::string> amp = {"train.num_epochs=1", "train.amp=true"};
