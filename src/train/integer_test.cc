@@ -261,13 +261,13 @@ std::vector<double> Losses(const ir::Graph& graph, bool integer, bool nudged) {
     if (nudged && p.scope == "bn") module.ParameterTensor(p.name).mul_(1.0f + 1e-6f);
   }
   std::vector<double> losses;
-  for (int step = 0; step < 12; ++step) {
+  for (int step = 0; step < 6; ++step) {
     Batch batch;
-    Tensor label(DType::kS64, {16});
-    for (int64_t i = 0; i < 16; ++i) label.mutable_data<int64_t>()[i] = (i * 3 + step) % 10;
-    batch.inputs = {RandomTensor({16, 3, 64, 64}, 100 + static_cast<uint64_t>(step % 3))};
+    Tensor label(DType::kS64, {8});
+    for (int64_t i = 0; i < 8; ++i) label.mutable_data<int64_t>()[i] = (i * 3 + step) % 10;
+    batch.inputs = {RandomTensor({8, 3, 64, 64}, 100 + static_cast<uint64_t>(step % 3))};
     batch.targets = {label};
-    batch.size = 16;
+    batch.size = 8;
     losses.push_back(trainer.Step(batch).loss);
   }
   return losses;
