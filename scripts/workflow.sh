@@ -51,8 +51,7 @@ more=(train.checkpoint="$model" train.num_epochs="${QAT_EPOCHS:=4}" train.lr_con
 say "control: $QAT_EPOCHS more epochs in FP32"
 train control "${more[@]}"
 say "QAT: the same epochs from the same weights"
-# Ranges and batch norm's statistics settle before the weights do.
-train qat train.qat=true "${more[@]}" quant.freeze_observer_epoch=1 quant.freeze_bn_epoch=$((QAT_EPOCHS > 1 ? QAT_EPOCHS - 1 : 0))
+train qat train.qat=true "${more[@]}"
 for run in fp32 control qat; do
   $octet classification export "${common[@]}" results_dir="$out/$run" export.checkpoint="$(newest "$out/$run/train")"
 done
