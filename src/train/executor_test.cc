@@ -141,10 +141,11 @@ INSTANTIATE_TEST_SUITE_P(Ops, Executor, testing::ValuesIn(kCases),
                          [](const testing::TestParamInfo<Case>& info) { return std::string(info.param.name); });
 
 // An imported network may hold any of them. The importer evaluates those that make constants. Those without a kernel of
-// their own run by their reference, without gradient: operators of post-processing.
+// their own run by their reference, without gradient: selection and post-processing.
 TEST(Executor, EveryOperatorOfANetworkHasAKernelOfItsOwn) {
   ops::InstallOps();
-  const std::set<std::string> by_reference = {"EfficientNMS_TRT", "NonMaxSuppression"};
+  const std::set<std::string> by_reference = {"EfficientNMS_TRT",  "GatherElements", "GatherND",
+                                              "NonMaxSuppression", "ScatterND",      "TopK"};
   for (const std::string& op : ir::OpNames()) {
     if (op == "Constant" || op == "ConstantOfShape" || op == "Size") continue;
     EXPECT_EQ(FindKernel(op) == &RunReferenceKernel, by_reference.count(op) != 0) << op;

@@ -57,7 +57,7 @@ class Deploy : public testing::Test {
     data::PreprocessOptions preprocess;
     preprocess.width = preprocess.height = 32;
     preprocess.mode = data::PreprocessMode::kTorch;
-    model.info = DescribeData({"a", "b", "c"}, preprocess);
+    model.info = DescribeData({"arrow", "crescent", "cross"}, preprocess);
     ir::WriteModel(root_ + "/float.octet", model);
     onnx::ExportOnnx(passes::PrepareForExport(model.graph), root_ + "/float.onnx");
     model.graph = passes::PrepareForQat(model.graph);
