@@ -84,7 +84,7 @@ TEST(SlowDetector, LearnsOneBatchByHeart) {
       detection::PostProcess(raw[0], raw[1], anchors, 128, 128, batch.image_ids, batch.scales.ToVector<float>(), post);
   const detection::CocoMetrics metrics = detection::Evaluate(*set, found);
   std::printf("%zu boxes, AP %.4f, AP50 %.4f\n", found.size(), metrics.ap(), metrics.ap50());
-  EXPECT_GT(metrics.ap(), 0.85);  // 0.901 here; another LibTorch adds in another order
+  EXPECT_GT(metrics.ap(), 0.9);  // 0.901 with Debian 12's LibTorch
   EXPECT_GT(metrics.ap50(), 0.999);
 }
 
