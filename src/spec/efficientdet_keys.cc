@@ -64,6 +64,9 @@ std::vector<Key> Keys() {
 
       {"train.qat", kBool, "false", Any(), "train while feeling INT8 rounding"},
       {"train.amp", kBool, "false", Any(), "octet: bfloat16 convolutions and matrix products; QAT stays FP32"},
+      {"train.integer", kString, "auto", OneOf({"auto", "on", "off"}),
+       "octet: QAT computes convolutions and their gradients in integers: auto where the CPU has AVX-512 VNNI; on: an "
+       "error where it cannot"},
       {"train.batch_size", kInt, "8", AtLeast(1), "images per step"},
       {"train.num_epochs", kInt, "300", AtLeast(1), "passes over the training images"},
       {"train.init_epoch", kInt, "0", AtLeast(0), "octet reads it from the checkpoint", kIgnored},

@@ -11,6 +11,10 @@ namespace octet::task {
 // quant.freeze_* without QAT or too late.
 train::TrainerOptions CommonTrainerOptions(const spec::Spec& spec, bool qat);
 
+// train.integer: whether the steps of this QAT run in integers (docs/integer_training.md); the log says what runs and
+// why. Throws a user Error when it is `on` and they cannot.
+bool UseIntegers(const spec::Spec& spec, const train::GraphModule& module, bool qat);
+
 // AVX512-BF16 or AMX. OCTET_FORCE_BF16=1 in the environment says yes on any CPU (LibTorch then emulates it, slowly).
 bool CpuHasBf16();
 

@@ -52,9 +52,18 @@ CodedTensor GraphModule::Impl::RunCoded(const Step& step, const std::vector<at::
   IntegerBlockOptions options;
   options.shape = ShapeOfConv(call, x.handle, weight);
   options.normalize = OptionsOf(step);
-  const CodedTensor residual = step.inputs.size() > 6 ? coded[step.inputs[6]] : CodedTensor();
-  return IntegerBlock(x, weight, weight_scale, constants[step.inputs[2]], constants[step.inputs[3]],
-                      constants[step.inputs[4]], constants[step.inputs[5]], residual, options);
+  const CodedTensor residual = step.residual != ir::kNoValue ? coded[step.residual] : CodedTensor();
+  const at::Tensor bias = conv.input(2) != ir::kNoValue ? constants[conv.input(2)] : at::Tensor();
+  if (!step.normalized) {
+    // The running statistics of a normalization that changes nothing.
+    options.normalize.batch_statistics = false;
+    options.normalize.epsilon = 0;
+    const at::Tensor one = at::ones({weight.size(0)}), zero = at::zeros({weight.size(0)});
+    return IntegerBlock(x, weight, weight_scale, one, zero, zero, one, residual, bias, options);
+  }
+  const ir::Node& bn = graph.node(step.node);
+  return IntegerBlock(x, weight, weight_scale, constants[bn.input(1)], constants[bn.input(2)], constants[bn.input(3)],
+                      constants[bn.input(4)], residual, bias, options);
 }
 
 const StepPlan& GraphModule::Impl::PlanFor(bool one_by_one) const {
@@ -71,7 +80,7 @@ GraphModule::IntegerReport GraphModule::IntegerTraining() const {
   } else {
     const IntegerPlan plan = PlanIntegers(impl_->graph, impl_->fused);
     report.usable = plan.blocks > 0;
-    report.summary = fmt::format("{} convolutions with their batch norm in INT8", plan.blocks);
+    report.summary = fmt::format("{} convolutions in INT8", plan.blocks);
     for (const auto& [reason, count] : plan.others) report.summary += fmt::format("; {} in FP32: {}", count, reason);
   }
   return report;

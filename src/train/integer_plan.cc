@@ -54,18 +54,63 @@ struct Finder {
   IntegerPlan result;
   std::set<ValueId> possible;  // values that can be had as codes
   std::set<ValueId> wanted;    // and that somebody wants so
-  std::set<NodeId> inside;     // Conv and QuantizeLinear nodes inside integer blocks
+  std::set<NodeId> inside;     // nodes inside integer blocks, which are no steps
+  std::set<NodeId> plain;      // nodes that are steps of their own
 
-  // Why the Conv of this normalization cannot run in integers; empty when it can.
+  // Why the Conv of this step cannot run in integers; empty when it can.
   std::string Refusal(const Step& step, const Node& conv) const {
     if (step.quantize == kNoNode || !HasOneScale(graph, graph.node(step.quantize)))
       return "its output is not quantized";
-    if (conv.input(2) != kNoValue) return "it has a bias";
+    if (conv.input(2) != kNoValue && !graph.value(conv.input(2)).is_constant()) return "its bias is computed";
     if (possible.count(conv.input(0)) == 0) return "its input is not quantized";
     if (WeightPair(graph, conv.input(1)) == kNoNode) return "its weight is not quantized by its largest magnitude";
     if (step.residual != kNoValue && possible.count(step.residual) == 0)
       return "the tensor added to it is not quantized";
     return "";
+  }
+
+  // A pair behind Conv [-> Add] [-> Relu or Clip] without a batch normalization becomes a block.
+  void TryPlainBlock(Step* pair) {
+    Step block = *pair;
+    block.quantize = pair->node;
+    block.normalized = false;
+    block.low = -INFINITY;
+    block.high = INFINITY;
+    std::vector<NodeId> nodes;
+    ValueId x = graph.node(pair->node).input(0);
+    // The node that makes x, when nobody else reads x and no other step makes it.
+    const auto maker = [&]() -> const Node* {
+      if (graph.only_consumer(x) == kNoNode || plain.count(graph.value(x).producer) == 0) return nullptr;
+      return graph.producer(x);
+    };
+    const Node* node = maker();
+    if (node != nullptr && ReadActivation(graph, *node, &block.low, &block.high)) {
+      nodes.push_back(graph.value(x).producer);
+      x = node->input(0);
+      node = maker();
+    }
+    if (node != nullptr && node->op == "Add") {
+      nodes.push_back(graph.value(x).producer);
+      const Node& add = *node;
+      for (size_t i = 0; i < 2; ++i) {
+        x = add.input(i);
+        node = maker();
+        block.residual = add.input(1 - i);
+        if (node != nullptr && node->op == "Conv" && block.residual != x) break;
+        node = nullptr;
+      }
+    }
+    if (node == nullptr || node->op != "Conv") return;
+    const NodeId conv = graph.value(x).producer;
+    if (!Refusal(block, *node).empty()) return;
+    if (block.residual != kNoValue && !(graph.value(block.residual).type == graph.value(x).type)) return;
+    block.node = conv;
+    Block(&block, conv);
+    for (const NodeId id : nodes) {
+      inside.insert(id);
+      result.plan.hidden.insert(graph.node(id).output());
+    }
+    *pair = block;
   }
 
   void Block(Step* step, NodeId conv_id) {
@@ -75,9 +120,8 @@ struct Finder {
     step->conv = conv_id;
     step->weight = weight;
     step->coded = true;
-    // x, the weight, the four of the batch norm, the residual
-    const Node& bn = graph.node(step->node);
-    step->inputs = {conv.input(0), graph.node(weight).input(0), bn.input(1), bn.input(2), bn.input(3), bn.input(4)};
+    // x, the weight, the residual; the others are constants
+    step->inputs = {conv.input(0), graph.node(weight).input(0)};
     if (step->residual != kNoValue) step->inputs.push_back(step->residual);
     wanted.insert(conv.input(0));
     if (step->residual != kNoValue) wanted.insert(step->residual);
@@ -92,13 +136,17 @@ struct Finder {
 }  // namespace
 
 IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
-  Finder f{graph, {}, {}, {}, {}};
+  Finder f{graph, {}, {}, {}, {}, {}};
   f.result.plan.hidden = fused.hidden;
   std::vector<Step> steps = fused.steps;
   std::set<NodeId> refused;
+  for (const Step& step : steps) {
+    if (step.kind == Step::kNode) f.plain.insert(step.node);
+  }
   for (Step& step : steps) {
     const Node& node = graph.node(step.node);
     if (step.kind == Step::kQuantizedPair) {
+      f.TryPlainBlock(&step);
       if (graph.value(node.input(0)).is_constant() || !IsRank4(graph, node.input(0)) || !HasOneScale(graph, node))
         continue;
       f.possible.insert(step.outputs.begin(), step.outputs.end());
@@ -129,11 +177,24 @@ IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
       f.wanted.insert(graph.node(step.node).input(0));
     }
   }
+  const auto is_alone = [](const Step& step) { return step.kind == Step::kNode || step.kind == Step::kQuantizedPair; };
+  // A weight that another step reads as well stays a step.
+  std::set<ValueId> read;
   for (const Step& step : steps) {
-    const bool alone = step.kind == Step::kNode || step.kind == Step::kQuantizedPair;
+    if (!is_alone(step) || f.inside.count(step.node) == 0) read.insert(step.inputs.begin(), step.inputs.end());
+  }
+  for (const Step& step : steps) {
+    for (const ValueId id : step.outputs) {
+      if (step.kind != Step::kQuantizedPair || read.count(id) == 0) continue;
+      f.inside.erase(step.node);
+      f.result.plan.hidden.erase(id);
+    }
+  }
+  for (const Step& step : steps) {
+    const bool alone = is_alone(step);
     if (alone && f.inside.count(step.node) != 0) continue;
     if (alone && graph.node(step.node).op == "Conv" && refused.count(step.node) == 0) {
-      ++f.result.others["no batch normalization and quantizer follow it"];
+      ++f.result.others["no quantizer follows it and its normalization or activation"];
     }
     f.result.plan.steps.push_back(step);
   }

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "train/kernels/optimizer_cpu.h"
+#include "train/kernels/parallel.h"
 #include "train/tensor_bridge.h"
 
 namespace octet::train {
@@ -88,7 +89,7 @@ void Optimizer::Impl::Update(const UpdateTerms& t, at::Tensor& w, const at::Tens
     float* wp = w.data_ptr<float>();
     float* first = moments[0].data_ptr<float>();
     float* second = adam ? moments[1].data_ptr<float>() : nullptr;
-    at::parallel_for(0, w.numel(), kGrain, [&](int64_t b, int64_t e) {
+    ForEachPiece(w.numel(), kGrain, [&](int64_t b, int64_t e) {
       if (sgd) {
         SgdRange(t, gp + b, e - b, wp + b, first + b);
       } else if (adam) {

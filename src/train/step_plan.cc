@@ -39,25 +39,6 @@ std::vector<ValueId> PairOutputs(const Graph& graph, const Node& quantize) {
   return outputs;
 }
 
-// The bounds of Relu, or of a Clip with constant bounds; false for anything else.
-bool ReadActivation(const Graph& graph, const Node& node, float* low, float* high) {
-  *low = -INFINITY;
-  *high = INFINITY;
-  if (node.op == "Relu") {
-    *low = 0;
-    return true;
-  }
-  if (node.op != "Clip") return false;
-  float* const bounds[] = {nullptr, low, high};
-  for (size_t i = 1; i < 3; ++i) {
-    const ValueId id = node.input(i);
-    if (id == kNoValue) continue;
-    if (!graph.value(id).is_constant() || graph.value(id).constant.size() != 1) return false;
-    *bounds[i] = graph.value(id).constant.ToVector<float>()[0];
-  }
-  return true;
-}
-
 struct Chain {
   Step step;
   std::vector<NodeId> nodes;  // in order; the step stands where the last one does
@@ -111,6 +92,24 @@ Chain FindChain(const Graph& graph, NodeId bn, const std::set<NodeId>& taken) {
 }
 
 }  // namespace
+
+bool ReadActivation(const Graph& graph, const Node& node, float* low, float* high) {
+  *low = -INFINITY;
+  *high = INFINITY;
+  if (node.op == "Relu") {
+    *low = 0;
+    return true;
+  }
+  if (node.op != "Clip") return false;
+  float* const bounds[] = {nullptr, low, high};
+  for (size_t i = 1; i < 3; ++i) {
+    const ValueId id = node.input(i);
+    if (id == kNoValue) continue;
+    if (!graph.value(id).is_constant() || graph.value(id).constant.size() != 1) return false;
+    *bounds[i] = graph.value(id).constant.ToVector<float>()[0];
+  }
+  return true;
+}
 
 void FindReleases(const Graph& graph, std::vector<Step>* steps) {
   std::set<ValueId> needed;

@@ -1,7 +1,8 @@
 // The order in which GraphModule runs a graph, and which nodes it runs as one step:
 //   quantized pair   QuantizeLinear -> DequantizeLinear
 //   normalization    BatchNormalization [-> Add] [-> Relu or Clip] [-> quantized pair]   (each read by nothing else)
-//   integer block    Conv of INT8 codes -> normalization with quantized pair (integer_plan.h)
+//   integer block    Conv of INT8 codes [-> BatchNormalization] [-> Add] [-> Relu or Clip] -> quantized pair
+//                    (integer_plan.h)
 #pragma once
 
 #include <set>
@@ -17,6 +18,7 @@ struct Step {
   ir::NodeId node = ir::kNoNode;    // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
   ir::NodeId conv = ir::kNoNode;    // of an integer block
   ir::NodeId weight = ir::kNoNode;  // of an integer block: the QuantizeLinear of the Conv's weight
+  bool normalized = true;           // an integer block has a BatchNormalization; else `node` is its Conv
   bool coded = false;               // the outputs are INT8 codes (CodedTensor)
 
   // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
@@ -36,6 +38,9 @@ struct StepPlan {
 
 // Fills `release` of all steps: a value dies after the last step that reads it.
 void FindReleases(const ir::Graph& graph, std::vector<Step>* steps);
+
+// The bounds of a Relu, or of a Clip with constant bounds; false for anything else.
+bool ReadActivation(const ir::Graph& graph, const ir::Node& node, float* low, float* high);
 
 StepPlan PlanSteps(const ir::Graph& graph, bool fuse_pairs, bool fuse_normalizations);
 

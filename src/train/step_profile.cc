@@ -5,8 +5,8 @@ namespace {
 
 bool enabled = false;
 
-std::map<std::string, double>& Parts() {
-  static auto* parts = new std::map<std::string, double>;
+std::map<std::string, StepProfile::Seconds>& Parts() {
+  static auto* parts = new std::map<std::string, StepProfile::Seconds>;
   return *parts;
 }
 
@@ -16,19 +16,23 @@ void StepProfile::Enable(bool on) {
   enabled = on;
 }
 
-std::map<std::string, double> StepProfile::Take() {
-  std::map<std::string, double> taken;
+std::map<std::string, StepProfile::Seconds> StepProfile::Take() {
+  std::map<std::string, Seconds> taken;
   taken.swap(Parts());
   return taken;
 }
 
 StepProfile::Scope::Scope(const char* part) : part_(enabled ? part : nullptr) {
-  if (part_ != nullptr) start_ = std::chrono::steady_clock::now();
+  if (part_ == nullptr) return;
+  start_ = std::chrono::steady_clock::now();
+  cpu_ = std::clock();
 }
 
 StepProfile::Scope::~Scope() {
   if (part_ == nullptr) return;
-  Parts()[part_] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  Seconds& sum = Parts()[part_];
+  sum.wall += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  sum.cpu += static_cast<double>(std::clock() - cpu_) / CLOCKS_PER_SEC;
 }
 
 }  // namespace octet::train

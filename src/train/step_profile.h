@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <ctime>
 #include <map>
 #include <string>
 
@@ -11,7 +12,10 @@ namespace octet::train {
 class StepProfile {
  public:
   static void Enable(bool on);
-  static std::map<std::string, double> Take();  // seconds by part; starts anew
+  struct Seconds {
+    double wall = 0, cpu = 0;  // cpu: of all threads of the process
+  };
+  static std::map<std::string, Seconds> Take();  // by part; starts anew
 
   // Adds its lifetime to a part. Scopes do not nest.
   class Scope {
@@ -24,6 +28,7 @@ class StepProfile {
    private:
     const char* part_;
     std::chrono::steady_clock::time_point start_;
+    std::clock_t cpu_ = 0;
   };
 };
 

@@ -64,24 +64,6 @@ train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data:
   return o;
 }
 
-bool UseIntegers(const spec::Spec& spec, const train::GraphModule& module, bool qat) {
-  const std::string wish = spec.GetString("train.integer");
-  if (!qat || wish == "off") {
-    if (qat) LogInfo("QAT in FP32 with simulated rounding: train.integer is off");
-    if (!qat && wish == "on") {
-      LogWarning("train.integer ({}) is for QAT; this training is in FP32, so it is not used",
-                 spec.Where("train.integer"));
-    }
-    return false;
-  }
-  const train::GraphModule::IntegerReport report = module.IntegerTraining();
-  OCTET_REQUIRE(report.usable || wish != "on",
-                "train.integer ({}) is on, but {}; set it to auto to train with simulated rounding",
-                spec.Where("train.integer"), report.summary);
-  LogInfo("{}: {}", report.usable ? "QAT in integers" : "QAT in FP32 with simulated rounding", report.summary);
-  return report.usable;
-}
-
 void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph) {
   for (const char* name : {"momentum", "epsilon"}) {
     const std::string key = std::string("train.bn_config.") + name;

@@ -14,10 +14,6 @@ data::LoaderOptions TrainLoaderOptions(const spec::Spec& spec, int64_t images);
 // Optimizer and schedule beside CommonTrainerOptions.
 train::TrainerOptions TrainerOptionsFromSpec(const spec::Spec& spec, const data::DataLoader& loader, bool qat);
 
-// train.integer: whether the steps of this QAT run in integers (docs/integer_training.md); the log says what runs and
-// why. Throws a user Error when it is `on` and they cannot.
-bool UseIntegers(const spec::Spec& spec, const train::GraphModule& module, bool qat);
-
 // The network of a checkpoint keeps its momentum and epsilon of batch normalization, unless the spec gives
 // train.bn_config: then all of its layers get them, as in TAO.
 void ApplyBnConfig(const spec::Spec& spec, ir::Graph& graph);

@@ -162,6 +162,7 @@ class Run {
     train::TrainerOptions o = CommonTrainerOptions(spec_, qat_);
     o.optimizer = OptimizerFromSpec(spec_);
     o.schedule = ScheduleFromSpec(spec_, steps_);
+    o.integer = UseIntegers(spec_, *module_, qat_);
     o.steps_per_epoch = steps_;
     o.images_per_epoch =
         std::min(steps_ * spec_.GetInt("train.batch_size"), static_cast<int64_t>(train_set_->images.size()));

@@ -1,5 +1,6 @@
 #include "train/kernels/coded_tensor.h"
 #include "train/kernels/integer_rows.h"
+#include "train/kernels/parallel.h"
 #include "train/kernels/pool_codes.h"
 #include "train/step_profile.h"
 
@@ -34,7 +35,7 @@ struct QuantizeFunction : torch::autograd::Function<QuantizeFunction> {
     const auto* from = x.data_ptr<float>();
     auto* to = y->codes.data_ptr<int8_t>();
     auto* mask = keep ? inside.data_ptr<uint8_t>() : nullptr;
-    at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    ForEachPiece(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
       QuantizeValues(from + begin, end - begin, scale, range.low, range.high, to + begin,
                      mask != nullptr ? mask + begin : nullptr);
     });
@@ -53,9 +54,8 @@ struct DequantizeFunction : torch::autograd::Function<DequantizeFunction> {
     at::Tensor y = EmptyNhwc(handle.sizes(), at::kFloat);
     const auto* from = x->codes.data_ptr<int8_t>();
     auto* to = y.data_ptr<float>();
-    at::parallel_for(0, y.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      DequantizeCodes(from + begin, end - begin, x->scale, to + begin);
-    });
+    ForEachPiece(y.numel(), kGrain,
+                 [&](int64_t begin, int64_t end) { DequantizeCodes(from + begin, end - begin, x->scale, to + begin); });
     return y;
   }
   static variable_list backward(AutogradContext*, variable_list grads) { return {grads[0], at::Tensor()}; }
@@ -79,7 +79,7 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
     const auto* from = x->codes.data_ptr<int8_t>();
     auto* to = y->codes.data_ptr<int8_t>();
     auto* which = chosen.defined() ? chosen.data_ptr<uint8_t>() : nullptr;
-    at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
+    ForEachPiece(batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         MaxPoolImage(s, from + n * in, to + n * out, which != nullptr ? which + n * out : nullptr);
       }
@@ -101,7 +101,7 @@ struct PoolFunction : torch::autograd::Function<PoolFunction> {
     const auto* from = dy.data_ptr<float>();
     const auto* which = chosen.data_ptr<uint8_t>();
     auto* to = dx.data_ptr<float>();
-    at::parallel_for(0, sizes[0], 1, [&](int64_t begin, int64_t end) {
+    ForEachPiece(sizes[0], 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) MaxPoolGradientImage(s, from + n * out, which + n * out, to + n * in);
     });
     return {dx, at::Tensor(), at::Tensor(), at::Tensor()};

@@ -2,6 +2,7 @@
 
 #include "train/kernels/fake_quant_cpu.h"
 #include "train/kernels/fake_quantize.h"
+#include "train/kernels/parallel.h"
 
 namespace octet::train {
 namespace {
@@ -44,7 +45,7 @@ struct TensorFunction : Function<TensorFunction> {
       const auto* from = x.data_ptr<float>();
       auto* to = y.data_ptr<float>();
       uint8_t* mask = keep ? inside.data_ptr<uint8_t>() : nullptr;
-      at::parallel_for(0, x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      ForEachPiece(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
         FakeQuantizeRange(from + begin, end - begin, s, lo, hi, to + begin, mask ? mask + begin : nullptr);
       });
     } else {
@@ -66,9 +67,8 @@ struct TensorFunction : Function<TensorFunction> {
       const auto* from = dy.data_ptr<float>();
       auto* to = dx.data_ptr<float>();
       const auto* mask = inside.data_ptr<uint8_t>();
-      at::parallel_for(0, dy.numel(), kGrain, [&](int64_t begin, int64_t end) {
-        MaskRange(from + begin, mask + begin, end - begin, to + begin);
-      });
+      ForEachPiece(dy.numel(), kGrain,
+                   [&](int64_t begin, int64_t end) { MaskRange(from + begin, mask + begin, end - begin, to + begin); });
     } else {
       dx = grads[0] * inside;
     }
@@ -84,7 +84,7 @@ at::Tensor ChannelsForward(const at::Tensor& x, const at::Tensor& scale, int64_t
     const float* s = scales.data_ptr<float>();
     const auto* from = x.data_ptr<float>();
     auto* to = y.data_ptr<float>();
-    at::parallel_for(0, x.size(0), std::max<int64_t>(1, kGrain / slab), [&](int64_t begin, int64_t end) {
+    ForEachPiece(x.size(0), std::max<int64_t>(1, kGrain / slab), [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
         FakeQuantizeRange(from + k * slab, slab, s[k], range.low, range.high, to + k * slab, nullptr);
       }
@@ -166,7 +166,7 @@ at::Tensor AmaxOfChannels(const at::Tensor& x, int64_t axis) {
   const int64_t slab = x.numel() / x.size(0);
   const auto* data = x.data_ptr<float>();
   auto* to = amax.data_ptr<float>();
-  at::parallel_for(0, x.size(0), std::max<int64_t>(1, kGrain / slab), [&](int64_t begin, int64_t end) {
+  ForEachPiece(x.size(0), std::max<int64_t>(1, kGrain / slab), [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) to[k] = AmaxOf(data + k * slab, slab);
   });
   return amax;

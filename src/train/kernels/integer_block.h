@@ -18,9 +18,11 @@ struct IntegerBlockOptions {
 };
 
 // `weight`: f32 [O, I/group, KH, KW], dense NHWC memory, with scale max|w| / 127 of each output channel in
-// `weight_scale`. `residual`: an undefined tensor when there is none. Needs HasIntegerBlocks.
+// `weight_scale`. `residual` and `bias` (of the convolution, f32 [O]): undefined tensors when there is
+// none. `mean` and `variance` are updated in place with batch statistics. Needs HasIntegerBlocks.
 CodedTensor IntegerBlock(const CodedTensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                          const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& mean,
-                         const at::Tensor& variance, const CodedTensor& residual, const IntegerBlockOptions& options);
+                         const at::Tensor& variance, const CodedTensor& residual, const at::Tensor& bias,
+                         const IntegerBlockOptions& options);
 
 }  // namespace octet::train

@@ -7,6 +7,7 @@
 #include "train/kernels/integer_conv_dnnl.h"
 #include "train/kernels/integer_rows.h"
 #include "train/kernels/normalize_parts.h"
+#include "train/kernels/parallel.h"
 #include "train/kernels/pointwise_codes.h"
 #include "train/kernels/product_s16.h"
 #include "train/step_profile.h"
@@ -27,9 +28,7 @@ Workspace& Space() {
 }
 
 void Parallel(int64_t jobs, const std::function<void(int64_t)>& body) {
-  at::parallel_for(0, jobs, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(i);
-  });
+  ForEachJob(jobs, body);
 }
 
 std::vector<int64_t> ToWords(const ConvShape& shape) {
@@ -49,7 +48,7 @@ at::Tensor WeightCodes(const at::Tensor& weight, const at::Tensor& scale) {
   const auto* from = weight.data_ptr<float>();
   const auto* s = scale.data_ptr<float>();
   auto* to = codes.data_ptr<int8_t>();
-  at::parallel_for(0, weight.size(0), std::max<int64_t>(1, kGrain / filter), [&](int64_t begin, int64_t end) {
+  ForEachPiece(weight.size(0), std::max<int64_t>(1, kGrain / filter), [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       QuantizeValues(from + k * filter, filter, s[k], -127, 127, to + k * filter, nullptr);
     }
@@ -115,7 +114,7 @@ struct Call {
 struct BlockFunction : torch::autograd::Function<BlockFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_handle, const at::Tensor& weight,
                             const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& residual_handle,
-                            Call* call) {
+                            const at::Tensor& bias, Call* call) {
     const ConvShape& s = call->options.shape;
     const NormalizeOptions& options = call->options.normalize;
     at::Tensor weight_codes;
@@ -134,7 +133,11 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
       });
     };
     const StepProfile::Scope profile("normalize forward");
-    Prepared p = Prepare(rows, sum_rows, gamma, beta, call->mean, call->variance, options);
+    // A bias moves the mean of what is normalized, and nothing else.
+    const bool biased = bias.numel() != 0;
+    const at::Tensor mean = biased ? call->mean - bias.detach() : call->mean;
+    Prepared p = Prepare(rows, sum_rows, gamma, beta, mean, call->variance, options);
+    if (biased && options.batch_statistics) call->mean.copy_(mean + bias.detach());
     BlockTail tail{m.data(), p.a.data(), p.b.data(), p.statistics.mean.data(), p.statistics.inverse.data()};
     tail.low = p.tail.low;
     tail.high = p.tail.high;
@@ -194,7 +197,8 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
       context->saved_data["x_scale"] = static_cast<double>(call->x.scale);
       context->saved_data["batch"] = options.batch_statistics;
       context->saved_data["needs"] =
-          std::vector<int64_t>{x_handle.requires_grad(), weight.requires_grad(), residual_handle.requires_grad()};
+          std::vector<int64_t>{x_handle.requires_grad(), weight.requires_grad(), residual_handle.requires_grad(),
+                               biased && bias.requires_grad()};
     }
     return y.handle;
   }
@@ -280,7 +284,7 @@ std::vector<float> WriteCodes(const Backward& b, const float* weight_scale, cons
     }
   }
   const int64_t lines = layout.top + s.out[0] + layout.bottom;
-  at::parallel_for(0, s.batch * lines, std::max<int64_t>(1, kGrain / layout.row), [&](int64_t begin, int64_t end) {
+  ForEachPiece(s.batch * lines, std::max<int64_t>(1, kGrain / layout.row), [&](int64_t begin, int64_t end) {
     for (int64_t l = begin; l < end; ++l) {
       const int64_t n = l / lines, h = l % lines - layout.top;
       int16_t* row = codes + l * layout.row;
@@ -343,7 +347,7 @@ void Bf16Backward(const Backward& b, const int8_t* x, float x_scale, const int8_
   Workspace& space = Space();
   const int64_t row = s.out[1] * s.out_channels;
   auto* dy = space.gradient.Get<uint16_t>(s.batch * s.out[0] * row);
-  at::parallel_for(0, s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
+  ForEachPiece(s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
     GradientBf16(b.dy + begin * row, b.saved + begin * row, (end - begin) * s.out[1], s.out_channels, a.data(),
                  p.data(), q.data(), dy + begin * row);
   });
@@ -356,8 +360,8 @@ void Bf16Backward(const Backward& b, const int8_t* x, float x_scale, const int8_
   if (dweight != nullptr) {
     const int64_t count = s.batch * s.in[0] * s.in[1] * s.in_channels;
     auto* codes = space.values.Get<uint16_t>(count);
-    at::parallel_for(0, count, kGrain,
-                     [&](int64_t begin, int64_t end) { CodesToBf16(x + begin, end - begin, codes + begin); });
+    ForEachPiece(count, kGrain,
+                 [&](int64_t begin, int64_t end) { CodesToBf16(x + begin, end - begin, codes + begin); });
     WeightGradientBf16(s, codes, dy, dweight);
     for (int64_t k = 0; k < s.out_channels; ++k) {
       const float by = x_scale / weight_scale[k];
@@ -386,7 +390,7 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
   b.layout = LayoutOfGradient(s);
   b.dy = dy.data_ptr<float>();
   b.saved = reinterpret_cast<const uint16_t*>(saved[3].data_ptr<int16_t>());
-  at::Tensor dgamma, dbeta, dx, dweight, dresidual;
+  at::Tensor dgamma, dbeta, dx, dweight, dresidual, dbias;
   if (needs[2] != 0) dresidual = EmptyNhwc(dy.sizes(), at::kFloat);
   Reduce(&b, context->saved_data["batch"].toBool(), saved[4].data_ptr<float>(), &dgamma, &dbeta,
          dresidual.defined() ? dresidual.data_ptr<float>() : nullptr);
@@ -394,6 +398,9 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
   if (needs[1] != 0) {
     dweight = at::empty_strided({s.out_channels, s.in_channels / s.group, s.kernel[0], s.kernel[1]},
                                 context->saved_data["weight_strides"].toIntVector(), at::kFloat);
+  }
+  if (needs[3] != 0) {
+    dbias = context->saved_data["batch"].toBool() ? at::zeros_like(dbeta) : dbeta * saved[4];
   }
   Workspace& space = Space();
   const bool in_fp32 = WantsFp32Gradients();
@@ -421,7 +428,7 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
     // In FP32 from the codes: groups of several channels.
     const int64_t row = s.out[1] * s.out_channels;
     auto* values = space.gradient.Get<float>(s.batch * s.out[0] * row);
-    at::parallel_for(0, s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
+    ForEachPiece(s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
       GradientValues(b.dy + begin * row, b.saved + begin * row, (end - begin) * s.out[1], s.out_channels, b.a.data(),
                      b.p.data(), b.q.data(), values + begin * row);
     });
@@ -435,13 +442,13 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
     }
     if (dweight.defined()) {
       auto* x = space.values.Get<float>(saved[0].numel());
-      at::parallel_for(0, saved[0].numel(), kGrain, [&](int64_t begin, int64_t end) {
+      ForEachPiece(saved[0].numel(), kGrain, [&](int64_t begin, int64_t end) {
         DequantizeCodes(x_codes + begin, end - begin, x_scale, x + begin);
       });
       ConvBackwardWeight(s, x, values, dweight.data_ptr<float>(), nullptr);
     }
   }
-  return {dx, dweight, dgamma, dbeta, dresidual, at::Tensor()};
+  return {dx, dweight, dgamma, dbeta, dresidual, dbias, at::Tensor()};
 }
 
 }  // namespace
@@ -452,14 +459,16 @@ bool HasIntegerBlocks() {
 
 CodedTensor IntegerBlock(const CodedTensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
                          const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& mean,
-                         const at::Tensor& variance, const CodedTensor& residual, const IntegerBlockOptions& options) {
-  // An autograd function takes no undefined tensor: an empty one stands for no residual.
+                         const at::Tensor& variance, const CodedTensor& residual, const at::Tensor& bias,
+                         const IntegerBlockOptions& options) {
+  // An autograd function takes no undefined tensor: an empty one stands for no residual and for no bias.
   const at::Tensor joined = residual.defined() ? residual.handle : at::empty({0}, at::kFloat);
+  const at::Tensor added = bias.defined() ? bias : at::empty({0}, at::kFloat);
   const bool keep =
       at::GradMode::is_enabled() && (x.handle.requires_grad() || weight.requires_grad() || gamma.requires_grad() ||
-                                     beta.requires_grad() || joined.requires_grad());
+                                     beta.requires_grad() || joined.requires_grad() || added.requires_grad());
   Call call{x, residual, weight_scale, mean, variance, options, keep, {}};
-  const at::Tensor handle = BlockFunction::apply(x.handle, weight, gamma, beta, joined, &call);
+  const at::Tensor handle = BlockFunction::apply(x.handle, weight, gamma, beta, joined, added, &call);
   call.result.handle = handle;
   return call.result;
 }

@@ -8,6 +8,7 @@
 
 #include "train/kernels/normalize.h"
 #include "train/kernels/normalize_cpu.h"
+#include "train/kernels/parallel.h"
 
 namespace octet::train {
 
@@ -19,12 +20,10 @@ struct Rows {
   // body(chunk, first row, number of rows)
   template <typename F>
   void ForEach(F body) const {
-    at::parallel_for(0, kChunks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        const int64_t first = k * chunk();
-        const int64_t count = std::min(chunk(), rows - first);
-        if (count > 0) body(k, first, count);
-      }
+    ForEachJob(kChunks, [&](int64_t k) {
+      const int64_t first = k * chunk();
+      const int64_t count = std::min(chunk(), rows - first);
+      if (count > 0) body(k, first, count);
     });
   }
   int64_t used() const { return chunk() == 0 ? 0 : (rows + chunk() - 1) / chunk(); }

@@ -337,7 +337,7 @@ void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t*
   const int64_t padded = (s.in_channels + kLanes - 1) / kLanes * kLanes;
   int16_t* packed = scratch->Get<int16_t>(2 * taps * pairs * padded);
   PackWeights(s, pairs, weight, packed, parallel);
-  constexpr int64_t kParts = 8;
+  constexpr int64_t kParts = 16;
   // By the bytes of a pair's vectors: the last block of channels may be narrower.
   std::vector<std::vector<Phase>> phases;
   for (int64_t v = 1; v <= kBlock / kLanes; ++v) phases.push_back(PhasesOf(s, g, v * 64));

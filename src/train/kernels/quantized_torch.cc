@@ -2,6 +2,7 @@
 // separately, divisions are true divisions. Evaluation only.
 #include "ops/quantized/epilogue.h"
 #include "train/kernels/op_call.h"
+#include "train/kernels/parallel.h"
 
 namespace octet::train {
 namespace {
@@ -22,7 +23,7 @@ at::Tensor Apply(const quant::Activation& activation, const at::Tensor& y) {
   at::Tensor out = y.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   if (!out.is_non_overlapping_and_dense()) out = out.contiguous();
   float* data = out.data_ptr<float>();
-  at::parallel_for(0, out.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
+  ForEachPiece(out.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) data[i] = activation(data[i]);
   });
   return out.to(y.device());
