@@ -332,7 +332,7 @@ TEST(Spec, RangesAreThoseOfTheTraining) {
 TEST(Spec, DocumentationIsWhatTheTablesSay) {
   const std::string path = std::string(OCTET_SOURCE_DIR) + "/docs/spec.md";
   if (std::getenv("OCTET_UPDATE_DOCS") != nullptr) WriteFileAtomic(path, SpecDocs());
-  EXPECT_EQ(ReadFile(path), SpecDocs()) << "docs/spec.md is out of date: octet spec --docs > docs/spec.md";
+  EXPECT_EQ(ReadFile(path), SpecDocs()) << "docs/spec.md is out of date: octet spec > docs/spec.md";
 }
 
 }  // namespace
