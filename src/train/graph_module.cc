@@ -5,6 +5,7 @@
 #include "ir/op_def.h"
 #include "quant/quantize.h"
 #include "train/graph_module_impl.h"
+#include "train/step_profile.h"
 #include "train/tensor_bridge.h"
 
 namespace octet::train {
@@ -211,6 +212,7 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
     std::vector<at::Tensor> results;
     std::vector<at::Tensor> args;
     args.reserve(step.inputs.size());
+    const StepProfile::Scope profile(node.op.c_str());
     try {
       if (step.coded) {
         if (step.kind == Step::kQuantizedPair) value(node.input(0));

@@ -4,6 +4,7 @@ namespace octet::train {
 namespace {
 
 bool enabled = false;
+thread_local StepProfile::Scope* innermost = nullptr;
 
 std::map<std::string, StepProfile::Seconds>& Parts() {
   static auto* parts = new std::map<std::string, StepProfile::Seconds>;
@@ -24,15 +25,23 @@ std::map<std::string, StepProfile::Seconds> StepProfile::Take() {
 
 StepProfile::Scope::Scope(const char* part) : part_(enabled ? part : nullptr) {
   if (part_ == nullptr) return;
+  outer_ = innermost;
+  innermost = this;
   start_ = std::chrono::steady_clock::now();
   cpu_ = std::clock();
 }
 
 StepProfile::Scope::~Scope() {
   if (part_ == nullptr) return;
+  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const double cpu = static_cast<double>(std::clock() - cpu_) / CLOCKS_PER_SEC;
   Seconds& sum = Parts()[part_];
-  sum.wall += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  sum.cpu += static_cast<double>(std::clock() - cpu_) / CLOCKS_PER_SEC;
+  sum.wall += wall - inner_.wall;
+  sum.cpu += cpu - inner_.cpu;
+  innermost = outer_;
+  if (outer_ == nullptr) return;
+  outer_->inner_.wall += wall;
+  outer_->inner_.cpu += cpu;
 }
 
 }  // namespace octet::train

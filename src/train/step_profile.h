@@ -17,7 +17,7 @@ class StepProfile {
   };
   static std::map<std::string, Seconds> Take();  // by part; starts anew
 
-  // Adds its lifetime to a part. Scopes do not nest.
+  // Adds its lifetime to a part, without that of scopes inside it.
   class Scope {
    public:
     explicit Scope(const char* part);
@@ -27,8 +27,10 @@ class StepProfile {
 
    private:
     const char* part_;
+    Scope* outer_ = nullptr;
     std::chrono::steady_clock::time_point start_;
     std::clock_t cpu_ = 0;
+    Seconds inner_;
   };
 };
 

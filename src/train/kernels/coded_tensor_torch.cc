@@ -28,6 +28,7 @@ using torch::autograd::variable_list;
 struct QuantizeFunction : torch::autograd::Function<QuantizeFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, float scale, CodeRange range,
                             CodedTensor* y) {
+    const StepProfile::Scope profile("floats to codes");
     const bool keep = x.requires_grad();
     y->codes = EmptyNhwc(x.sizes(), at::kChar);
     at::Tensor inside;
@@ -44,6 +45,7 @@ struct QuantizeFunction : torch::autograd::Function<QuantizeFunction> {
     return y->handle;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
+    const StepProfile::Scope profile("floats to codes backward");
     const at::Tensor inside = context->get_saved_variables()[0];
     return {DenseGradient(grads[0]) * inside, at::Tensor(), at::Tensor(), at::Tensor()};
   }
@@ -51,6 +53,7 @@ struct QuantizeFunction : torch::autograd::Function<QuantizeFunction> {
 
 struct DequantizeFunction : torch::autograd::Function<DequantizeFunction> {
   static at::Tensor forward(AutogradContext*, const at::Tensor& handle, const CodedTensor* x) {
+    const StepProfile::Scope profile("codes to floats");
     at::Tensor y = EmptyNhwc(handle.sizes(), at::kFloat);
     const auto* from = x->codes.data_ptr<int8_t>();
     auto* to = y.data_ptr<float>();

@@ -1,3 +1,4 @@
+// All three run along a row with 16 channels at a time; what neighbouring pixels share stays in registers.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@ namespace octet::train {
 namespace {
 
 constexpr int64_t kLanes = 16;
+constexpr int64_t kMostKernel = 5;
 
 __mmask16 MaskFor(int64_t left) {
   return left >= kLanes ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << left) - 1);
@@ -18,34 +20,66 @@ inline __m512 LoadCodes(const int8_t* codes, __mmask16 mask) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, codes)));
 }
 
-// Taps [begin, end) of one dimension that lie inside the input when their first lies at `at`.
-struct Reach {
-  int64_t begin, end;
-};
-Reach ReachOf(int64_t at, int64_t taps, int64_t dilation, int64_t size) {
-  Reach r{0, taps};
-  while (r.begin < taps && at + r.begin * dilation < 0) ++r.begin;
-  while (r.end > r.begin && at + (r.end - 1) * dilation >= size) --r.end;
-  return r;
+// A row of zeros stands for rows outside the image.
+template <typename T>
+const T* Zeros(int64_t count) {
+  thread_local std::vector<T> zeros;
+  if (static_cast<int64_t>(zeros.size()) < count) zeros.assign(static_cast<size_t>(count), T{0});
+  return zeros.data();
 }
 
-// kPixels neighbouring outputs of a row, all of whose columns lie inside.
-template <int kPixels>
-void SumPixels(const ConvShape& s, const int8_t* from, const float* spread, Reach rows, Reach columns, int32_t* to) {
-  const int64_t channels = s.in_channels, line = s.in[1] * channels;
+// Outputs [w0, w0 + count) of a row, stride 1: each column of codes is read once and added to the K outputs it meets.
+template <int K>
+void SumRow(const ConvShape& s, const int8_t* const* rows, const float* spread, int64_t w0, int64_t count,
+            int32_t* to) {
+  const int64_t channels = s.in_channels, first = w0 - s.pad_begin[1];
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const __mmask16 mask = MaskFor(channels - c);
+    __m512 weight[K * K], acc[K];
+#pragma GCC unroll 32
+    for (int t = 0; t < K * K; ++t) weight[t] = _mm512_maskz_loadu_ps(mask, spread + t * channels + c);
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i) acc[i] = _mm512_setzero_ps();
+    // acc[i] belongs to output w = j + pad - (K - 1) + i, and meets column j with tap K - 1 - i.
+    for (int64_t j = first; j < first + count + K - 1; ++j) {
+      if (j >= 0 && j < s.in[1]) {
+#pragma GCC unroll 8
+        for (int r = 0; r < K; ++r) {
+          const __m512 x = LoadCodes(rows[r] + j * channels + c, mask);
+#pragma GCC unroll 8
+          for (int i = 0; i < K; ++i) acc[i] = _mm512_fmadd_ps(x, weight[r * K + K - 1 - i], acc[i]);
+        }
+      }
+      const int64_t w = j - first - (K - 1);
+      if (w >= 0) _mm512_mask_storeu_epi32(to + w * channels + c, mask, _mm512_cvtps_epi32(acc[0]));
+#pragma GCC unroll 8
+      for (int i = 0; i + 1 < K; ++i) acc[i] = acc[i + 1];
+      acc[K - 1] = _mm512_setzero_ps();
+    }
+  }
+}
+
+// The same with stride 2, four outputs at a time where all their columns lie inside.
+template <int K, int kPixels>
+void SumPixels(const ConvShape& s, const int8_t* const* rows, const float* spread, int64_t w, int32_t* to) {
+  const int64_t channels = s.in_channels, left = w * s.strides[1] - s.pad_begin[1];
+  const int64_t begin = std::max<int64_t>(0, -left), end = std::min<int64_t>(K, s.in[1] - left);
   for (int64_t c = 0; c < channels; c += kLanes) {
     const __mmask16 mask = MaskFor(channels - c);
     __m512 acc[kPixels];
+#pragma GCC unroll 4
     for (int i = 0; i < kPixels; ++i) acc[i] = _mm512_setzero_ps();
-    for (int64_t r = rows.begin; r < rows.end; ++r) {
-      for (int64_t q = columns.begin; q < columns.end; ++q) {
-        const __m512 w = _mm512_maskz_loadu_ps(mask, spread + (r * s.kernel[1] + q) * channels + c);
-        const int8_t* x = from + r * s.dilations[0] * line + q * s.dilations[1] * channels + c;
+    for (int r = 0; r < K; ++r) {
+      for (int64_t q = kPixels > 1 ? 0 : begin; q < (kPixels > 1 ? K : end); ++q) {
+        const __m512 weight = _mm512_maskz_loadu_ps(mask, spread + (r * K + q) * channels + c);
+        const int8_t* x = rows[r] + (left + q) * channels + c;
+#pragma GCC unroll 4
         for (int i = 0; i < kPixels; ++i) {
-          acc[i] = _mm512_fmadd_ps(LoadCodes(x + i * s.strides[1] * channels, mask), w, acc[i]);
+          acc[i] = _mm512_fmadd_ps(LoadCodes(x + i * s.strides[1] * channels, mask), weight, acc[i]);
         }
       }
     }
+#pragma GCC unroll 4
     for (int i = 0; i < kPixels; ++i) {
       _mm512_mask_storeu_epi32(to + i * channels + c, mask, _mm512_cvtps_epi32(acc[i]));
     }
@@ -53,22 +87,97 @@ void SumPixels(const ConvShape& s, const int8_t* from, const float* spread, Reac
 }
 
 template <int K>
-void WeightGradientRow(const ConvShape& s, const float* dy, const float* const* lines, float* dspread) {
+void SumStretch(const ConvShape& s, const int8_t* const* rows, const float* spread, int64_t w0, int64_t count,
+                int32_t* to) {
+  if (s.strides[1] == 1) return SumRow<K>(s, rows, spread, w0, count, to);
+  for (int64_t i = 0; i < count;) {
+    const int64_t left = (w0 + i) * s.strides[1] - s.pad_begin[1];
+    if (i + 4 <= count && left >= 0 && left + 3 * s.strides[1] + K <= s.in[1]) {
+      SumPixels<K, 4>(s, rows, spread, w0 + i, to + i * s.in_channels);
+      i += 4;
+    } else {
+      SumPixels<K, 1>(s, rows, spread, w0 + i, to + i * s.in_channels);
+      ++i;
+    }
+  }
+}
+
+// One row of dx from the R rows of the gradient that meet it, with the rows of taps that they meet it with: each column
+// of the gradient is read once and added to the K columns of dx it meets.
+template <int K, int S, int R>
+void DataRow(const ConvShape& s, const float* const* rows, const float* const* taps, const float* scale, float* dx) {
   const int64_t channels = s.in_channels;
   for (int64_t c = 0; c < channels; c += kLanes) {
     const __mmask16 mask = MaskFor(channels - c);
-    __m512 acc[K * K];
+    const __m512 by = _mm512_maskz_loadu_ps(mask, scale + c);
+    __m512 weight[R * K], acc[K];
+#pragma GCC unroll 32
+    for (int t = 0; t < R * K; ++t) weight[t] = _mm512_maskz_loadu_ps(mask, taps[t / K] + t % K * channels + c);
+#pragma GCC unroll 8
+    for (int i = 0; i < K; ++i) acc[i] = _mm512_setzero_ps();
+    // acc[i] belongs to column w + i of dx.
+    int64_t w = -s.pad_begin[1];
+    for (int64_t j = 0; w < s.in[1]; ++j, w += S) {
+      if (j < s.out[1]) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const __m512 g = _mm512_maskz_loadu_ps(mask, rows[r] + j * channels + c);
+#pragma GCC unroll 8
+          for (int i = 0; i < K; ++i) acc[i] = _mm512_fmadd_ps(g, weight[r * K + i], acc[i]);
+        }
+      }
+#pragma GCC unroll 2
+      for (int i = 0; i < S; ++i) {
+        if (w + i < 0 || w + i >= s.in[1]) continue;
+        _mm512_mask_storeu_ps(dx + (w + i) * channels + c, mask, _mm512_mul_ps(acc[i], by));
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i + S < K; ++i) acc[i] = acc[i + S];
+#pragma GCC unroll 2
+      for (int i = K - S; i < K; ++i) acc[i] = _mm512_setzero_ps();
+    }
+  }
+}
+
+template <int K, int S>
+void DataRowOf(const ConvShape& s, int64_t count, const float* const* rows, const float* const* taps,
+               const float* scale, float* dx) {
+  if constexpr (S == 1) {
+    DataRow<K, S, K>(s, rows, taps, scale, dx);
+  } else if (count == (K + 1) / 2) {
+    DataRow<K, S, (K + 1) / 2>(s, rows, taps, scale, dx);
+  } else {
+    DataRow<K, S, K / 2>(s, rows, taps, scale, dx);
+  }
+}
+
+// What one row of the gradient adds to dspread. Column j = S m - pad + t of x meets gradient m - u with tap t + S u.
+template <int K, int S>
+void WeightRow(const ConvShape& s, const float* gradient, const int8_t* const* rows, float* dspread) {
+  constexpr int kWindow = (K + S - 1) / S;
+  const int64_t channels = s.in_channels;
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const __mmask16 mask = MaskFor(channels - c);
+    __m512 acc[K * K], window[kWindow];
 #pragma GCC unroll 32
     for (int t = 0; t < K * K; ++t) acc[t] = _mm512_maskz_loadu_ps(mask, dspread + t * channels + c);
-    for (int64_t w = 0; w < s.out[1]; ++w) {
-      const __m512 g = _mm512_maskz_loadu_ps(mask, dy + w * channels + c);
-      const int64_t at = w * s.strides[1] * channels + c;
 #pragma GCC unroll 8
-      for (int r = 0; r < K; ++r) {
+    for (int u = 0; u < kWindow; ++u) window[u] = _mm512_setzero_ps();
+    for (int64_t m = 0; m < s.out[1] + kWindow - 1; ++m) {
 #pragma GCC unroll 8
-        for (int q = 0; q < K; ++q) {
-          acc[r * K + q] = _mm512_fmadd_ps(
-              g, _mm512_maskz_loadu_ps(mask, lines[r] + at + q * s.dilations[1] * channels), acc[r * K + q]);
+      for (int u = kWindow - 1; u > 0; --u) window[u] = window[u - 1];
+      window[0] = m < s.out[1] ? _mm512_maskz_loadu_ps(mask, gradient + m * channels + c) : _mm512_setzero_ps();
+#pragma GCC unroll 2
+      for (int t = 0; t < S; ++t) {
+        const int64_t j = S * m - s.pad_begin[1] + t;
+        if (j < 0 || j >= s.in[1]) continue;
+#pragma GCC unroll 8
+        for (int r = 0; r < K; ++r) {
+          const __m512 x = LoadCodes(rows[r] + j * channels + c, mask);
+#pragma GCC unroll 8
+          for (int u = 0; t + S * u < K; ++u) {
+            acc[r * K + t + S * u] = _mm512_fmadd_ps(x, window[u], acc[r * K + t + S * u]);
+          }
         }
       }
     }
@@ -77,17 +186,49 @@ void WeightGradientRow(const ConvShape& s, const float* dy, const float* const* 
   }
 }
 
-// Floats in a line of activations with its pads.
-int64_t LineSize(const ConvShape& s) {
-  const int64_t last = (s.out[1] - 1) * s.strides[1] + (s.kernel[1] - 1) * s.dilations[1] + 1;
-  return std::max(last, s.pad_begin[1] + s.in[1]) * s.in_channels;
+template <int K, int S>
+void Gradients(const ConvShape& s, const GradientRow& gradient, const float* spread, const float* scale,
+               const int8_t* x, float* dx, float* dspread, float* ring) {
+  const int64_t channels = s.in_channels, line = s.out[1] * channels, in_line = s.in[1] * channels;
+  const auto* no_gradient = Zeros<float>(line);
+  const auto* no_codes = Zeros<int8_t>(in_line);
+  if (dspread != nullptr) std::fill(dspread, dspread + K * K * channels, 0.0f);
+  int64_t next = 0;  // row of dx
+  for (int64_t h = 0; h < s.out[0]; ++h) {
+    float* now = ring + h % K * line;
+    gradient(h, now);
+    if (dspread != nullptr) {
+      const int8_t* rows[K];
+      for (int r = 0; r < K; ++r) {
+        const int64_t at = h * S - s.pad_begin[0] + r;
+        rows[r] = at >= 0 && at < s.in[0] ? x + at * in_line : no_codes;
+      }
+      WeightRow<K, S>(s, now, rows, dspread);
+    }
+    // The rows of dx that meet no later row of the gradient.
+    const int64_t ready = h + 1 == s.out[0] ? s.in[0] : std::min(s.in[0], (h + 1) * S - s.pad_begin[0]);
+    for (; dx != nullptr && next < ready; ++next) {
+      const float *rows[K], *taps[K];
+      int64_t count = 0;
+      for (int r = 0; r < K; ++r) {
+        const int64_t at = next + s.pad_begin[0] - r;
+        if (((at % S) + S) % S != 0) continue;
+        const int64_t row = at < 0 ? -1 : at / S;
+        taps[count] = spread + r * K * channels;
+        rows[count++] = row >= 0 && row < s.out[0] ? ring + row % K * line : no_gradient;
+      }
+      DataRowOf<K, S>(s, count, rows, taps, scale, dx + next * in_line);
+    }
+  }
 }
 
 }  // namespace
 
 bool IsDepthwise(const ConvShape& s) {
-  return s.group > 1 && s.group == s.in_channels && s.group == s.out_channels && s.kernel[0] == s.kernel[1] &&
-         (s.kernel[0] == 3 || s.kernel[0] == 5);
+  const int64_t k = s.kernel[0], stride = s.strides[0];
+  return s.group > 1 && s.group == s.in_channels && s.group == s.out_channels && s.kernel[1] == k &&
+         (k == 3 || k == kMostKernel) && s.strides[1] == stride && (stride == 1 || stride == 2) &&
+         s.dilations[0] == 1 && s.dilations[1] == 1 && s.pad_begin[0] < k && s.pad_begin[1] < k;
 }
 
 void SpreadDepthwise(const ConvShape& s, const int8_t* weight, float* spread) {
@@ -99,109 +240,36 @@ void SpreadDepthwise(const ConvShape& s, const int8_t* weight, float* spread) {
 
 void DepthwiseSums(const ConvShape& s, const int8_t* x, const float* spread, int64_t first, int64_t count,
                    int32_t* sums) {
-  const int64_t channels = s.in_channels, image = s.in[0] * s.in[1] * channels;
-  int64_t w = first % s.out[1], h = first / s.out[1] % s.out[0], n = first / s.out[1] / s.out[0];
-  for (int64_t i = 0; i < count;) {
-    const int64_t top = h * s.strides[0] - s.pad_begin[0], left = w * s.strides[1] - s.pad_begin[1];
-    const Reach rows = ReachOf(top, s.kernel[0], s.dilations[0], s.in[0]);
-    const Reach columns = ReachOf(left, s.kernel[1], s.dilations[1], s.in[1]);
-    const int8_t* from = x + n * image + (top * s.in[1] + left) * channels;
-    const Reach last = ReachOf(left + 3 * s.strides[1], s.kernel[1], s.dilations[1], s.in[1]);
-    const bool four = i + 4 <= count && w + 4 <= s.out[1] && columns.begin == 0 && last.end == s.kernel[1];
-    const int64_t done = four ? 4 : 1;
-    if (four) {
-      SumPixels<4>(s, from, spread, rows, columns, sums + i * channels);
-    } else {
-      SumPixels<1>(s, from, spread, rows, columns, sums + i * channels);
-    }
-    i += done;
-    w += done;
-    if (w == s.out[1]) {
-      w = 0;
-      if (++h == s.out[0]) {
-        h = 0;
-        ++n;
-      }
-    }
-  }
-}
-
-void DepthwiseDataGradient(const ConvShape& s, const float* dy, const float* spread, const float* scale, float* dx) {
-  const int64_t channels = s.in_channels, line = s.out[1] * channels;
-  struct Tap {
-    int64_t at, weight;
-  };
-  // Which outputs a column of dx meets: the same in every row.
-  std::vector<std::vector<Tap>> columns(static_cast<size_t>(s.in[1]));
-  for (int64_t w = 0; w < s.in[1]; ++w) {
-    for (int64_t q = 0; q < s.kernel[1]; ++q) {
-      const int64_t at = w + s.pad_begin[1] - q * s.dilations[1];
-      if (at < 0 || at % s.strides[1] != 0 || at / s.strides[1] >= s.out[1]) continue;
-      columns[static_cast<size_t>(w)].push_back({at / s.strides[1] * channels, q * channels});
-    }
-  }
-  for (int64_t h = 0; h < s.in[0]; ++h) {
-    std::vector<Tap> rows;
+  const int64_t line = s.in[1] * s.in_channels;
+  const auto* empty = Zeros<int8_t>(line);
+  for (int64_t done = 0; done < count;) {
+    const int64_t pixel = first + done, w = pixel % s.out[1];
+    const int64_t h = pixel / s.out[1] % s.out[0], n = pixel / s.out[1] / s.out[0];
+    const int64_t now = std::min(count - done, s.out[1] - w);
+    const int8_t* rows[kMostKernel];
     for (int64_t r = 0; r < s.kernel[0]; ++r) {
-      const int64_t at = h + s.pad_begin[0] - r * s.dilations[0];
-      if (at < 0 || at % s.strides[0] != 0 || at / s.strides[0] >= s.out[0]) continue;
-      rows.push_back({at / s.strides[0] * line, r * s.kernel[1] * channels});
+      const int64_t at = h * s.strides[0] - s.pad_begin[0] + r;
+      rows[r] = at >= 0 && at < s.in[0] ? x + (n * s.in[0] + at) * line : empty;
     }
-    for (int64_t w = 0; w < s.in[1]; ++w) {
-      float* to = dx + (h * s.in[1] + w) * channels;
-      for (int64_t c = 0; c < channels; c += kLanes) {
-        const __mmask16 mask = MaskFor(channels - c);
-        __m512 acc = _mm512_setzero_ps();
-        for (const Tap& row : rows) {
-          for (const Tap& column : columns[static_cast<size_t>(w)]) {
-            acc = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, dy + row.at + column.at + c),
-                                  _mm512_maskz_loadu_ps(mask, spread + row.weight + column.weight + c), acc);
-          }
-        }
-        _mm512_mask_storeu_ps(to + c, mask, _mm512_mul_ps(acc, _mm512_maskz_loadu_ps(mask, scale + c)));
-      }
-    }
-  }
-}
-
-int64_t DepthwiseLines(const ConvShape& s) {
-  return (s.kernel[0] + 1) * LineSize(s);
-}
-
-void DepthwiseWeightGradient(const ConvShape& s, const float* dy, const int8_t* x, float* dspread, float* lines) {
-  const int64_t channels = s.in_channels, size = LineSize(s), inside = s.in[1] * channels;
-  std::fill(dspread, dspread + s.kernel[0] * s.kernel[1] * channels, 0.0f);
-  // A ring of lines as f32 with their pads; the last one is empty, for rows outside.
-  std::fill(lines, lines + DepthwiseLines(s), 0.0f);
-  const float* empty = lines + s.kernel[0] * size;
-  std::vector<int64_t> held(static_cast<size_t>(s.kernel[0]), -1);
-  for (int64_t h = 0; h < s.out[0]; ++h) {
-    const float* rows[5];
-    for (int64_t r = 0; r < s.kernel[0]; ++r) {
-      const int64_t at = h * s.strides[0] - s.pad_begin[0] + r * s.dilations[0];
-      if (at < 0 || at >= s.in[0]) {
-        rows[r] = empty;
-        continue;
-      }
-      // With a dilation the rows of one output may share a place of the ring: then each has the place of its tap.
-      const int64_t slot = s.dilations[0] == 1 ? at % s.kernel[0] : r;
-      float* line = lines + slot * size;
-      if (held[static_cast<size_t>(slot)] != at) {
-        held[static_cast<size_t>(slot)] = at;
-        float* to = line + s.pad_begin[1] * channels;
-        for (int64_t i = 0; i < inside; i += kLanes) {
-          const __mmask16 mask = MaskFor(inside - i);
-          _mm512_mask_storeu_ps(to + i, mask, LoadCodes(x + at * inside + i, mask));
-        }
-      }
-      rows[r] = line;
-    }
+    int32_t* to = sums + done * s.in_channels;
     if (s.kernel[0] == 3) {
-      WeightGradientRow<3>(s, dy + h * s.out[1] * channels, rows, dspread);
+      SumStretch<3>(s, rows, spread, w, now, to);
     } else {
-      WeightGradientRow<5>(s, dy + h * s.out[1] * channels, rows, dspread);
+      SumStretch<5>(s, rows, spread, w, now, to);
     }
+    done += now;
   }
+}
+
+int64_t DepthwiseScratch(const ConvShape& s) {
+  return s.kernel[0] * s.out[1] * s.in_channels;
+}
+
+void DepthwiseGradients(const ConvShape& s, const GradientRow& gradient, const float* spread, const float* scale,
+                        const int8_t* x, float* dx, float* dspread, float* scratch) {
+  const bool three = s.kernel[0] == 3, one = s.strides[0] == 1;
+  const auto run = three ? (one ? Gradients<3, 1> : Gradients<3, 2>) : (one ? Gradients<5, 1> : Gradients<5, 2>);
+  run(s, gradient, spread, scale, x, dx, dspread, scratch);
 }
 
 }  // namespace octet::train

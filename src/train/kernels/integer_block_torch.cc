@@ -319,10 +319,14 @@ void DepthwiseBackward(const Backward& b, const int8_t* x, float x_scale, const 
   SpreadDepthwise(s, weight, spread.data());
   std::vector<float> parts(dweight != nullptr ? static_cast<size_t>(s.batch * taps * channels) : 0);
   Parallel(s.batch, [&](int64_t n) {
-    auto* dy = Space().piece.Get<float>(out + DepthwiseLines(s));
-    GradientValues(b.dy + n * out, b.saved + n * out, b.pixels(), channels, b.a.data(), b.p.data(), b.q.data(), dy);
-    if (dx != nullptr) DepthwiseDataGradient(s, dy, spread.data(), weight_scale, dx + n * in);
-    if (dweight != nullptr) DepthwiseWeightGradient(s, dy, x + n * in, parts.data() + n * taps * channels, dy + out);
+    const int64_t row = s.out[1] * channels;
+    const GradientRow gradient = [&](int64_t h, float* to) {
+      const int64_t at = n * out + h * row;
+      GradientValues(b.dy + at, b.saved + at, s.out[1], channels, b.a.data(), b.p.data(), b.q.data(), to);
+    };
+    DepthwiseGradients(s, gradient, spread.data(), weight_scale, x + n * in, dx != nullptr ? dx + n * in : nullptr,
+                       dweight != nullptr ? parts.data() + n * taps * channels : nullptr,
+                       Space().piece.Get<float>(DepthwiseScratch(s)));
   });
   for (int64_t c = 0; dweight != nullptr && c < channels; ++c) {
     for (int64_t t = 0; t < taps; ++t) {
