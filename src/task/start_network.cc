@@ -147,8 +147,8 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
     passes::InsertQdqOptions options =
         kind.qat_options ? kind.qat_options(start.graph, recipe) : passes::InsertQdqOptions();
     const std::vector<std::string> keep = spec.GetStrings("quant.keep_fp32");
+    passes::RequireLayers(start.graph, {keep.begin(), keep.end()});
     options.keep_fp32.insert(keep.begin(), keep.end());
-    passes::RequireLayers(start.graph, options.keep_fp32);
     start.graph = passes::PrepareForQat(std::move(start.graph), options, recipe);
     start.qat = start.calibrate = true;
   }

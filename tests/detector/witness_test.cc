@@ -304,7 +304,9 @@ void ExpectTheSameIntegers(const std::string& recipe) {
     EXPECT_GT(compared, 1000000);
     EXPECT_LE(largest, 1);
     EXPECT_LE(static_cast<double>(different), static_cast<double>(compared) * other.bar);
-    if (other.bar == 0) EXPECT_EQ(different_means, 0);
+    if (other.bar == 0) {
+      EXPECT_EQ(different_means, 0);
+    }
   }
 }
 
