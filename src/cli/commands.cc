@@ -149,6 +149,22 @@ class CommandLine {
                     synthetic_.train_per_class, synthetic_.val_per_class, folder_.c_str());
       };
     });
+    CLI::App* scenes = dataset->add_subcommand(
+        "synth-scenes", "Make a synthetic detection set: DIR/images, DIR/train.json, DIR/val.json (COCO)");
+    scenes_.threads = HardwareThreads();
+    scenes->add_option("-o,--output", folder_, "Folder to write")->required();
+    scenes->add_option("--classes", scenes_.classes, "Number of classes")->capture_default_str();
+    scenes->add_option("--train", scenes_.train, "Training images")->capture_default_str();
+    scenes->add_option("--val", scenes_.val, "Validation images")->capture_default_str();
+    scenes->add_option("--size", scenes_.size, "Width and height in pixels")->capture_default_str();
+    scenes->add_option("--seed", scenes_.seed, "Random seed")->capture_default_str();
+    scenes->final_callback([this] {
+      action_ = [this] {
+        data::GenerateSyntheticScenes(folder_, scenes_);
+        std::printf("%d classes, %d training and %d validation images -> %s\n", scenes_.classes, scenes_.train,
+                    scenes_.val, folder_.c_str());
+      };
+    });
   }
 
   void AddLint() {
@@ -199,6 +215,7 @@ class CommandLine {
   std::vector<std::string> overrides_;
   std::string folder_;
   data::SyntheticOptions synthetic_;
+  data::SyntheticScenesOptions scenes_;
   bool verbose_ = false;
   std::string cache_;
   std::string target_ = "trt-8.6";

@@ -33,4 +33,31 @@ Image MakeSyntheticImage(int class_index, int split, int64_t index, int size, ui
 // of the data set.
 void GenerateSynthetic(const std::string& dir, const SyntheticOptions& options);
 
+// The same for detectors: pictures of one to five such shapes, small and large.
+struct SyntheticObject {
+  int class_index = 0;
+  double x = 0, y = 0, width = 0, height = 0;  // pixels
+};
+
+struct SyntheticScene {
+  Image image;
+  std::vector<SyntheticObject> objects;
+};
+
+SyntheticScene MakeSyntheticScene(int classes, int split, int64_t index, int size, uint64_t seed);
+
+struct SyntheticScenesOptions {
+  int classes = 6;  // 1 .. SyntheticClassNames().size()
+  int train = 400;  // images
+  int val = 100;
+  int size = 128;  // width and height, pixels; 64 .. 2048
+  uint64_t seed = 1;
+  int threads = 1;
+  bool show_progress = true;
+};
+
+// Writes dir/images/train_00000.png ... and the COCO files dir/train.json and dir/val.json. Throws Error(kUser) on
+// options out of range.
+void GenerateSyntheticScenes(const std::string& dir, const SyntheticScenesOptions& options);
+
 }  // namespace octet::data

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "data/coco.h"
 #include "data/image_folder.h"
 #include "data/test_folder.h"
 
@@ -46,6 +47,51 @@ TEST(Synthetic, WritesAnImageFolder) {
             "'" + (dir / "val") + "' holds 8 images, 4 of them from elsewhere; choose an empty folder");
   options.classes = 1;
   EXPECT_EQ(MessageOf([&] { GenerateSynthetic(dir.path(), options); }), "classes: expected 2 to 16, got 1");
+}
+
+TEST(SyntheticScenes, BoxesHoldTheirFigures) {
+  const SyntheticScene a = MakeSyntheticScene(6, 0, 3, 96, 1);
+  EXPECT_EQ(a.image.pixels, MakeSyntheticScene(6, 0, 3, 96, 1).image.pixels);
+  EXPECT_NE(a.image.pixels, MakeSyntheticScene(6, 1, 3, 96, 1).image.pixels);
+  std::vector<int> of_class(6);
+  for (int i = 0; i < 60; ++i) {
+    const SyntheticScene scene = MakeSyntheticScene(6, 0, i, 96, 1);
+    EXPECT_GE(scene.objects.size(), 1U);
+    EXPECT_LE(scene.objects.size(), 5U);
+    for (const SyntheticObject& o : scene.objects) {
+      ++of_class[static_cast<size_t>(o.class_index)];
+      EXPECT_GE(o.x, 0);
+      EXPECT_GE(o.y, 0);
+      EXPECT_LE(o.x + o.width, 96);
+      EXPECT_LE(o.y + o.height, 96);
+      EXPECT_GE(o.width, 4);
+      EXPECT_LE(o.width, 60);
+    }
+  }
+  for (const int count : of_class) EXPECT_GT(count, 10);
+}
+
+TEST(SyntheticScenes, AreWrittenAsCoco) {
+  const TestFolder dir;
+  SyntheticScenesOptions options;
+  options.classes = 3;
+  options.train = 5;
+  options.val = 2;
+  options.size = 64;
+  options.threads = 2;
+  options.show_progress = false;
+  GenerateSyntheticScenes(dir.path(), options);
+  const CocoSet set = ReadCoco(dir / "train.json", dir / "images");
+  EXPECT_EQ(set.images.size(), 5U);
+  EXPECT_THAT(set.classes, ::testing::ElementsAre("arrow", "crescent", "cross"));
+  size_t boxes = 0;
+  for (int i = 0; i < 5; ++i) boxes += MakeSyntheticScene(3, 0, i, 64, 1).objects.size();
+  size_t loaded = 0;
+  for (const CocoSet::Image& image : set.images) loaded += image.boxes.size();
+  EXPECT_EQ(loaded, boxes);
+  options.size = 32;
+  EXPECT_EQ(MessageOf([&] { GenerateSyntheticScenes(dir.path(), options); }),
+            "size: expected 64 to 2048 pixels, got 32");
 }
 
 // The mean image and the mean color of each class are alike: what a linear classifier could use is nearly nothing.
