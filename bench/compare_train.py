@@ -40,22 +40,29 @@ def main():
         network, batch, size = case.split(":")
         common = [network, batch, size, str(args.steps), str(args.threads)]
         python = [sys.executable, os.path.join(HERE, "train_step.py")] + common
+        # PyTorch has no EfficientDet of its own.
+        has_torch = not network.startswith("efficientdet")
         commands = {"torch": python + ["fp32"], "octet": [args.octet] + common + ["fp32"]}
         if args.qat:
             commands.update({"torch_qat": python + ["qat"], "simulated": [args.octet] + common + ["qat"],
                              "integer": [args.octet] + common + ["integer"]})
+        if not has_torch:
+            commands = {name: command for name, command in commands.items() if not name.startswith("torch")}
         speed = {name: [] for name in commands}
         for _ in range(args.rounds):
             for name, command in commands.items():
                 speed[name].append(images_per_second(command))
         # Times of a step are inverse to speeds: a ratio of times is the median of the rounds' ratios.
         def ratio(of, to):
-            return statistics.median(t / o for o, t in zip(speed[of], speed[to]))
-        cells = [f"{statistics.median(values):.1f}" for values in speed.values()]
+            if of not in speed or to not in speed:
+                return ""
+            return f"{statistics.median(t / o for o, t in zip(speed[of], speed[to])):.2f}"
+        names = ["torch", "octet"] + (["torch_qat", "simulated", "integer"] if args.qat else [])
+        cells = [f"{statistics.median(speed[name]):.1f}" if name in speed else "" for name in names]
         if args.qat:
-            cells += [f"{ratio('integer', other):.2f}" for other in ("octet", "torch", "torch_qat")]
+            cells += [ratio("integer", other) for other in ("octet", "torch", "torch_qat")]
         else:
-            cells.append(f"{1 / ratio('octet', 'torch'):.2f}")
+            cells.append(ratio("torch", "octet"))
         print(f"| {network} | {batch} | {size} | " + " | ".join(cells) + " |", flush=True)
 
 

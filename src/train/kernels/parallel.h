@@ -8,6 +8,10 @@
 #include <atomic>
 #include <cstdint>
 
+#ifndef _OPENMP
+#error at::parallel_for runs on one thread in files that are compiled without OpenMP
+#endif
+
 namespace octet::train {
 
 // body(0) ... body(jobs - 1), in any order and on any threads. An exception of a body ends the whole call.
