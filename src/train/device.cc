@@ -1,5 +1,6 @@
 #include "train/device.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 
 #include <cmath>
@@ -26,6 +27,17 @@ void KeepFreedMemory() {
 #endif
 }
 
+// OpenBLAS with threads of its own lets them spin for a while after each product, on the cores that LibTorch's threads
+// need, and its sums depend on their number. The dense layers of a CNN are small: one thread does them.
+void KeepBlasToOneThread() {
+  static const bool done = [] {
+    using SetThreads = void (*)(int);
+    if (auto* set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(1);
+    return true;
+  }();
+  (void)done;
+}
+
 // What training simulates must be what the engine computes, and two runs of one seed must agree: no convolution in
 // TF32 (11 significant bits), no algorithm whose sums depend on the order of threads.
 void MakeCudaExact() {
@@ -38,6 +50,7 @@ void MakeCudaExact() {
 
 at::Device OpenDevice(const std::string& name) {
   KeepFreedMemory();
+  KeepBlasToOneThread();
   try {
     const at::Device device(name);
     if (device.is_cpu() || device.type() == at::DeviceType::PrivateUse1) return device;

@@ -7,6 +7,7 @@
 #include "ops/install.h"
 #include "train/graph_module.h"
 #include "train/kernels/op_call.h"
+#include "train/step_plan.h"
 #include "train/test_graphs.h"
 
 namespace octet::train {
@@ -214,6 +215,30 @@ TEST(Gradients, ConvBatchNormSigmoidInTraining) {
   output %y
 })"),
                  true, 0.02);
+}
+
+// x Sigmoid(x) is one step, unless something else reads the Sigmoid.
+TEST(Gradients, Swish) {
+  const std::string swish = R"(graph "g" {
+  input %x: f32[2,3,4,4]
+  const %c.weight: f32[5,3,1,1] = blob
+  %c: f32[2,5,4,4] = Conv(%x, %c.weight) "c"
+  %s: f32[2,5,4,4] = Sigmoid(%c) "s"
+  %m: f32[2,5,4,4] = Mul(%s, %c) "m"
+  %y: f32[2,5,4,4] = Tanh(%m) "t"
+  output %y
+})";
+  const ir::Graph graph = MakeGraph(swish);
+  StepPlan plan = PlanSteps(graph, true, true);
+  ASSERT_EQ(plan.steps.size(), 3U);
+  EXPECT_EQ(plan.steps[1].kind, Step::kSwish);
+  EXPECT_EQ(plan.hidden, std::set<ir::ValueId>{graph.Find("s")});
+  EXPECT_EQ(PlanSteps(graph, true, false).steps.size(), 4U);
+  CheckGradients(graph, true, 0.02);
+  std::string read_twice = swish;
+  read_twice.replace(read_twice.find("Tanh(%m)"), 8, "Add(%m, %s)");
+  EXPECT_EQ(PlanSteps(MakeGraph(read_twice), true, true).steps.size(), 4U);
+  CheckGradients(MakeGraph(read_twice), true, 0.02);
 }
 
 TEST(Gradients, ResidualPoolAndGemm) {

@@ -175,6 +175,10 @@ std::vector<at::Tensor> GraphModule::Impl::RunStep(const Step& step, std::vector
   if (step.kind == Step::kNormalization) {
     return std::vector<at::Tensor>(step.outputs.size(), RunNormalization(step, args));
   }
+  if (step.kind == Step::kSwish) {
+    // LibTorch's own kernel rounds differently; it is for training, where a pass over memory counts.
+    return {training && at::GradMode::is_enabled() ? at::silu(args[0]) : args[0] * at::sigmoid(args[0])};
+  }
   if (node.op == "QuantizeLinear") UpdatedScale(step.node, node, args[0]);
   const uint64_t key = Mix(random_key ^ Mix(static_cast<uint64_t>(step.node)));
   OpCall call{graph, node, std::move(args), training, training && !batch_norm_frozen, key, training && bf16};

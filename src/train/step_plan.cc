@@ -91,6 +91,17 @@ Chain FindChain(const Graph& graph, NodeId bn, const std::set<NodeId>& taken) {
   return chain;
 }
 
+// The value x of a Mul that computes x * Sigmoid(x), where nothing else reads the Sigmoid; or nothing.
+ValueId SwishInput(const Graph& graph, const Node& mul) {
+  if (mul.op != "Mul") return kNoValue;
+  for (size_t i = 0; i < 2; ++i) {
+    const Node* sigmoid = graph.producer(mul.input(i));
+    if (sigmoid == nullptr || sigmoid->op != "Sigmoid" || graph.only_consumer(mul.input(i)) == kNoNode) continue;
+    if (sigmoid->input(0) == mul.input(1 - i)) return mul.input(1 - i);
+  }
+  return kNoValue;
+}
+
 }  // namespace
 
 bool ReadActivation(const Graph& graph, const Node& node, float* low, float* high) {
@@ -145,6 +156,16 @@ StepPlan PlanSteps(const Graph& graph, bool fuse_pairs, bool fuse_normalizations
       chains.emplace(last, std::move(chain));
     }
   }
+  std::map<NodeId, ValueId> swishes;  // by their Mul: what they read
+  for (const NodeId id : order) {
+    const Node& mul = graph.node(id);
+    const ValueId x = fuse_normalizations && taken.count(id) == 0 ? SwishInput(graph, mul) : kNoValue;
+    if (x == kNoValue) continue;
+    const ValueId gate = mul.input(0) == x ? mul.input(1) : mul.input(0);
+    taken.insert(graph.value(gate).producer);
+    plan.hidden.insert(gate);
+    swishes[id] = x;
+  }
   for (const NodeId id : order) {
     const auto chain = chains.find(id);
     if (chain != chains.end()) {
@@ -157,7 +178,11 @@ StepPlan PlanSteps(const Graph& graph, bool fuse_pairs, bool fuse_normalizations
     step.node = id;
     step.inputs = node.inputs;
     step.outputs = node.outputs;
-    if (fuse_pairs && IsPair(graph, node)) {
+    const auto swish = swishes.find(id);
+    if (swish != swishes.end()) {
+      step.kind = Step::kSwish;
+      step.inputs = {swish->second};
+    } else if (fuse_pairs && IsPair(graph, node)) {
       step.kind = Step::kQuantizedPair;
       step.outputs = PairOutputs(graph, node);
       plan.hidden.insert(node.output());

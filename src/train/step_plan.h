@@ -1,5 +1,6 @@
 // The order in which GraphModule runs a graph, and which nodes it runs as one step:
 //   quantized pair   QuantizeLinear -> DequantizeLinear
+//   swish            x -> Sigmoid -> Mul with x
 //   normalization    BatchNormalization [-> Add] [-> Relu or Clip] [-> quantized pair]   (each read by nothing else)
 //   integer block    Conv of INT8 codes [-> BatchNormalization] [-> Add] [-> Relu or Clip] -> quantized pair
 //                    (integer_plan.h)
@@ -13,7 +14,7 @@
 namespace octet::train {
 
 struct Step {
-  enum Kind { kNode, kQuantizedPair, kNormalization, kIntegerBlock, kIntegerPool };
+  enum Kind { kNode, kQuantizedPair, kNormalization, kSwish, kIntegerBlock, kIntegerPool };
   Kind kind = kNode;
   ir::NodeId node = ir::kNoNode;    // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
   ir::NodeId conv = ir::kNoNode;    // of an integer block

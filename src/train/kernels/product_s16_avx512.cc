@@ -337,18 +337,19 @@ void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t*
   const int64_t padded = (s.in_channels + kLanes - 1) / kLanes * kLanes;
   int16_t* packed = scratch->Get<int16_t>(2 * taps * pairs * padded);
   PackWeights(s, pairs, weight, packed, parallel);
-  constexpr int64_t kParts = 16;
+  // A job is a block of channels and a part of the pixels: of many channels few parts, so that the block's weights,
+  // which may fill the L2 cache, are read few times.
+  const int64_t blocks = (s.in_channels + kBlock - 1) / kBlock, parts = std::max<int64_t>(2, 16 / blocks);
   // By the bytes of a pair's vectors: the last block of channels may be narrower.
   std::vector<std::vector<Phase>> phases;
   for (int64_t v = 1; v <= kBlock / kLanes; ++v) phases.push_back(PhasesOf(s, g, v * 64));
-  parallel(kParts, [&](int64_t part) {
-    for (int64_t block = 0; block < s.in_channels; block += kBlock) {
-      const char* weights = reinterpret_cast<const char*>(packed + 2 * block * taps * pairs);
-      for (const Phase& phase : phases[static_cast<size_t>(std::min(kBlock, padded - block) / kLanes - 1)]) {
-        const int64_t pixels = s.batch * phase.rows * phase.cols;
-        DataGradientOf(s, g, phase, gradient, scale, weights, block, pixels * part / kParts,
-                       pixels * (part + 1) / kParts, dx);
-      }
+  parallel(blocks * parts, [&](int64_t job) {
+    const int64_t block = job / parts * kBlock, part = job % parts;
+    const char* weights = reinterpret_cast<const char*>(packed + 2 * block * taps * pairs);
+    for (const Phase& phase : phases[static_cast<size_t>(std::min(kBlock, padded - block) / kLanes - 1)]) {
+      const int64_t pixels = s.batch * phase.rows * phase.cols;
+      DataGradientOf(s, g, phase, gradient, scale, weights, block, pixels * part / parts, pixels * (part + 1) / parts,
+                     dx);
     }
   });
 }
@@ -412,7 +413,8 @@ void WeightGradientS16(const ConvShape& s, const GradientLayout& g, const int16_
       const int64_t channels = std::min(kLanes, s.out_channels - k_block * kLanes);
       const int64_t most = vectors == 4 ? 6 : 8, tiles = (channels + most - 1) / most;
       int32_t* to = sums + k_block * kLanes * sums_row + tap * f.padded + block;
-      std::vector<Run> runs;
+      thread_local std::vector<Run> runs;
+      runs.clear();
       bool first = true;
       const auto flush = [&] {
         const Strip strip{runs.data(), static_cast<int64_t>(runs.size()), f.pairs, kLanes * kPairBytes, pair_bytes};
