@@ -220,8 +220,11 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
     try {
       if (step.coded) {
         if (step.kind == Step::kQuantizedPair) value(node.input(0));
+        if (step.kind == Step::kIntegerGate) value(step.residual);
         const CodedTensor result = RunCoded(step, live, coded);
         for (const ValueId id : step.outputs) coded[id] = result;
+      } else if (step.kind == Step::kIntegerMean) {
+        results = {MeanCoded(coded[step.inputs[0]])};
       } else {
         for (const ValueId in : step.inputs) args.push_back(in == kNoValue ? at::Tensor() : value(in));
         results = RunStep(step, std::move(args));

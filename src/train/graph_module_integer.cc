@@ -31,6 +31,10 @@ CodedTensor GraphModule::Impl::RunCoded(const Step& step, const std::vector<at::
     return QuantizeCoded(x, scale, RangeOf(node));
   }
   const CodedTensor& x = coded[step.inputs[0]];
+  if (step.kind == Step::kIntegerGate) {
+    const auto scale = [&](float amax) { return ScaleForRange(step.quantize, amax); };
+    return GateCoded(x, live[step.residual], scale, Observes(node), RangeOf(node));
+  }
   if (step.kind == Step::kIntegerPool) {
     OpCall call{graph, node, {x.handle}};
     const Window w = ReadWindow(call, x.handle, call.IntList("kernel_shape", {}));

@@ -113,6 +113,36 @@ struct Finder {
     *pair = block;
   }
 
+  // A pair behind a Mul of codes with one number for each channel of each image.
+  bool TryGate(Step* pair) {
+    const ValueId product = graph.node(pair->node).input(0);
+    const NodeId id = graph.value(product).producer;
+    if (id == kNoNode || plain.count(id) == 0 || graph.only_consumer(product) == kNoNode) return false;
+    const Node& mul = graph.node(id);
+    if (mul.op != "Mul" || !HasOneScale(graph, graph.node(pair->node))) return false;
+    for (size_t i = 0; i < 2; ++i) {
+      const ValueId x = mul.input(i), gate = mul.input(1 - i);
+      const auto& x_type = graph.value(x).type;
+      const auto& gate_type = graph.value(gate).type;
+      if (possible.count(x) == 0 || !(x_type == graph.value(product).type) || gate_type.shape.size() != 4) continue;
+      if (gate_type.dtype != DType::kF32 || graph.value(gate).is_constant()) continue;
+      if (!(gate_type.shape[0] == x_type.shape[0] && gate_type.shape[1] == x_type.shape[1] && gate_type.shape[2] == 1 &&
+            gate_type.shape[3] == 1)) {
+        continue;
+      }
+      pair->kind = Step::kIntegerGate;
+      pair->quantize = pair->node;
+      pair->coded = true;
+      pair->residual = gate;
+      pair->inputs = {x, gate};
+      wanted.insert(x);
+      inside.insert(id);
+      result.plan.hidden.insert(product);
+      return true;
+    }
+    return false;
+  }
+
   void Block(Step* step, NodeId conv_id) {
     const Node& conv = graph.node(conv_id);
     const NodeId weight = WeightPair(graph, conv.input(1));
@@ -146,7 +176,7 @@ IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
   for (Step& step : steps) {
     const Node& node = graph.node(step.node);
     if (step.kind == Step::kQuantizedPair) {
-      f.TryPlainBlock(&step);
+      if (!f.TryGate(&step)) f.TryPlainBlock(&step);
       if (graph.value(node.input(0)).is_constant() || !IsRank4(graph, node.input(0)) || !HasOneScale(graph, node))
         continue;
       f.possible.insert(step.outputs.begin(), step.outputs.end());
@@ -163,6 +193,9 @@ IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
       f.possible.insert(step.outputs.begin(), step.outputs.end());
     } else if (step.kind == Step::kNode && IsPlainPool(graph, node) && f.possible.count(node.input(0)) != 0) {
       f.possible.insert(node.output());
+    } else if (step.kind == Step::kNode && node.op == "GlobalAveragePool" && f.possible.count(node.input(0)) != 0) {
+      step.kind = Step::kIntegerMean;
+      f.wanted.insert(node.input(0));
     }
   }
   // Backwards: pools and pairs hand on codes where somebody wants them.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "passes/pipelines.h"
+#include "train/integer_plan.h"
 #include "train/kernels/product_s16.h"
 #include "train/test_training.h"
 #include "zoo/zoo.h"
@@ -133,6 +134,44 @@ constexpr char kOtherBlocks[] = R"(graph "g" {
   output %f.dq
 })";
 
+// Squeeze and excitation.
+constexpr char kGate[] = R"(graph "g" {
+  input %x: f32[4,16,10,10]
+  const %z: s8[] = [0]
+  const %lo: f32[] = [0]
+  const %hi: f32[] = [6]
+  const %a.w: f32[20,16,3,3] = blob
+  const %a.w.scale: f32[20] = blob
+  const %a.w.zero: s8[20] = blob
+  const %r.w: f32[20,20,1,1] = blob
+  const %gamma: f32[20] = blob
+  const %beta: f32[20] = blob
+  const %mean: f32[20] = blob
+  const %var: f32[20] = blob
+  const %x.scale: f32[] = [0.01]
+  const %a.scale: f32[] = [0.01]
+  const %s.scale: f32[] = [0.01]
+  const %y.scale: f32[] = [0.01]
+  %x.q: s8[4,16,10,10] = QuantizeLinear(%x, %x.scale, %z) {observer="moving_average"} "xq"
+  %x.dq: f32[4,16,10,10] = DequantizeLinear(%x.q, %x.scale, %z) "xdq"
+  %a.w.q: s8[20,16,3,3] = QuantizeLinear(%a.w, %a.w.scale, %a.w.zero) {axis=0, observer="max_abs"} "awq"
+  %a.w.dq: f32[20,16,3,3] = DequantizeLinear(%a.w.q, %a.w.scale, %a.w.zero) {axis=0} "awdq"
+  %a: f32[4,20,10,10] = Conv(%x.dq, %a.w.dq) {pads=[1,1,1,1]} "a"
+  %a.bn: f32[4,20,10,10] = BatchNormalization(%a, %gamma, %beta, %mean, %var) "abn"
+  %a.r: f32[4,20,10,10] = Clip(%a.bn, %lo, %hi) "ar"
+  %a.q: s8[4,20,10,10] = QuantizeLinear(%a.r, %a.scale, %z) {observer="moving_average"} "aq"
+  %a.dq: f32[4,20,10,10] = DequantizeLinear(%a.q, %a.scale, %z) "adq"
+  %p: f32[4,20,1,1] = GlobalAveragePool(%a.dq) "p"
+  %r: f32[4,20,1,1] = Conv(%p, %r.w) "r"
+  %s: f32[4,20,1,1] = Sigmoid(%r) "s"
+  %s.q: s8[4,20,1,1] = QuantizeLinear(%s, %s.scale, %z) {observer="moving_average"} "sq"
+  %s.dq: f32[4,20,1,1] = DequantizeLinear(%s.q, %s.scale, %z) "sdq"
+  %m: f32[4,20,10,10] = Mul(%a.dq, %s.dq) "m"
+  %y.q: s8[4,20,10,10] = QuantizeLinear(%m, %y.scale, %z) {observer="moving_average"} "yq"
+  %y.dq: f32[4,20,10,10] = DequantizeLinear(%y.q, %y.scale, %z) "ydq"
+  output %y.dq
+})";
+
 double Cosine(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = a.ToVector<double>(), y = b.ToVector<double>();
   double xy = 0, xx = 0, yy = 0;
@@ -252,6 +291,24 @@ TEST_F(Integer, BiasAndNoBatchNormEqualTheirOracle) {
     }
     ExpectSameStep(integer, oracle, 0.9995);
   }
+}
+
+TEST_F(Integer, SqueezeAndExcitationEqualsItsOracle) {
+  const ir::Graph graph = WithPositiveScales(MakeGraph(kGate));
+  const IntegerPlan plan = PlanIntegers(graph, PlanSteps(graph, true, true));
+  int64_t gates = 0, means = 0;
+  for (const Step& step : plan.plan.steps) {
+    gates += step.kind == Step::kIntegerGate ? 1 : 0;
+    means += step.kind == Step::kIntegerMean ? 1 : 0;
+  }
+  EXPECT_EQ(gates, 1);
+  EXPECT_EQ(means, 1);
+  const Tensor x = RandomTensor({4, 16, 10, 10}, 11), seed = RandomTensor({4, 20, 10, 10}, 12);
+  const Outcome oracle = RunOnce(graph, false, x, "y.dq", seed);
+  const Outcome integer = RunOnce(graph, true, x, "y.dq", seed);
+  const float step = integer.after.value(integer.after.Find("y.scale")).constant.ToVector<float>()[0];
+  EXPECT_LT(LargestDifference(integer.y, oracle.y), 1.5 * step);
+  ExpectSameStep(integer, oracle, 0.9995);
 }
 
 // A weight that an FP32 convolution reads as well.

@@ -4,6 +4,8 @@
 //   normalization    BatchNormalization [-> Add] [-> Relu or Clip] [-> quantized pair]   (each read by nothing else)
 //   integer block    Conv of INT8 codes [-> BatchNormalization] [-> Add] [-> Relu or Clip] -> quantized pair
 //                    (integer_plan.h)
+//   integer gate     Mul of INT8 codes [N,C,H,W] with [N,C,1,1] -> quantized pair
+//   integer mean     GlobalAveragePool of INT8 codes; its output is f32
 #pragma once
 
 #include <set>
@@ -14,7 +16,7 @@
 namespace octet::train {
 
 struct Step {
-  enum Kind { kNode, kQuantizedPair, kNormalization, kSwish, kIntegerBlock, kIntegerPool };
+  enum Kind { kNode, kQuantizedPair, kNormalization, kSwish, kIntegerBlock, kIntegerPool, kIntegerGate, kIntegerMean };
   Kind kind = kNode;
   ir::NodeId node = ir::kNoNode;    // the node; of a pair its QuantizeLinear; of a normalization its BatchNormalization
   ir::NodeId conv = ir::kNoNode;    // of an integer block
@@ -23,7 +25,7 @@ struct Step {
   bool coded = false;               // the outputs are INT8 codes (CodedTensor)
 
   // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
-  ir::ValueId residual = ir::kNoValue;
+  ir::ValueId residual = ir::kNoValue;  // of an integer gate: the gate
   ir::NodeId quantize = ir::kNoNode;
   float low = 0, high = 0;  // of the activation; infinite without one
 

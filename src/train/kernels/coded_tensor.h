@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <array>
+#include <functional>
 
 #include "train/kernels/fake_quantize.h"
 
@@ -30,6 +31,14 @@ struct PoolWindow {
   std::array<int64_t, 2> kernel, strides, pad_begin, out;
 };
 CodedTensor MaxPoolCoded(const CodedTensor& x, const PoolWindow& window);
+
+// Mean over height and width: f32 [N,C,1,1].
+at::Tensor MeanCoded(const CodedTensor& x);
+
+// The codes of x * gate, gate f32 [N,C,1,1]. `scale` gives the scale of the result for max |x gate| of the batch, which it
+// gets only if scale_needs_range.
+CodedTensor GateCoded(const CodedTensor& x, const at::Tensor& gate, const std::function<float(float)>& scale,
+                      bool scale_needs_range, CodeRange range);
 
 // ---- for the files that make such tensors
 
