@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 600
 
 help:
 	@echo 'make demo [DATA=folder]   train FP32, PTQ, QAT; export; INT8 engine; compare (under 10 minutes on 2 cores)'
-	@echo 'make demo-detector        the same for EfficientDet-D0, on drawn scenes with boxes (about 15 minutes)'
+	@echo 'make demo-detector        the same for EfficientDet-D0, on drawn scenes with boxes (about 20 minutes on 2 quiet cores)'
 	@echo 'make test                 all tests but the slow ones'
 	@echo 'make test-all             these as well: every backbone through everything'
 	@echo 'make build                programs in $(BUILD)/bin'
