@@ -72,10 +72,10 @@ void RequireEnoughClasses(const std::vector<std::string>& classes, int num_class
 }
 
 BoxProblem CheckBox(double x, double y, double width, double height, int image_width, int image_height, Box* box) {
-  if (width <= 0 || height <= 0) return BoxProblem::kZeroSize;
+  if (!(width > 0 && height > 0)) return BoxProblem::kZeroSize;  // NaN, too
   const double x2 = std::min<double>(x + width, image_width), y2 = std::min<double>(y + height, image_height);
   const double x1 = std::max(x, 0.0), y1 = std::max(y, 0.0);
-  if (x2 <= x1 || y2 <= y1) return BoxProblem::kOutside;
+  if (!(x2 > x1 && y2 > y1)) return BoxProblem::kOutside;
   if (x2 - x1 < 1 || y2 - y1 < 1) return BoxProblem::kTiny;
   box->x1 = static_cast<float>(x1);
   box->y1 = static_cast<float>(y1);

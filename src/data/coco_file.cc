@@ -13,6 +13,25 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int kLargestSide = (1 << 20) - 1;  // of a picture
+
+// A value for messages. Lists in lists are not printed: dump() recurses, and a file may nest them a million deep.
+std::string Shown(const Json& value) {
+  if (value.is_structured() &&
+      std::any_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); })) {
+    return fmt::format("a nested {}", value.type_name());
+  }
+  return value.dump();
+}
+
+// Whole and small enough for the type; a double beyond has no value as an integer.
+bool IsWhole(const Json& value, double least, double most) {
+  if (!value.is_number()) return false;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) return false;
+  const auto number = value.get<double>();
+  return number >= least && number <= most && std::floor(number) == number;
+}
+
 // An entry of one of the lists, with its place for messages.
 struct Entry {
   const Json& json;
@@ -28,19 +47,20 @@ struct Entry {
   }
   int64_t Integer(const char* key) const {
     const Json& value = At(key);
-    OCTET_REQUIRE(value.is_number_integer() || (value.is_number_float() && std::floor(value.get<double>()) == value),
-                  "{} is {}, expected a whole number", Place(key), value.dump());
+    // Floats only as far as they hold every whole number.
+    const double most = value.is_number_float() ? 0x1p53 : 0x1p63;
+    OCTET_REQUIRE(IsWhole(value, -most, most), "{} is {}, expected a whole number", Place(key), Shown(value));
     return value.get<int64_t>();
   }
   double Number(const char* key) const {
     const Json& value = At(key);
     OCTET_REQUIRE(value.is_number() && std::isfinite(value.get<double>()), "{} is {}, expected a number", Place(key),
-                  value.dump());
+                  Shown(value));
     return value.get<double>();
   }
   std::string Text(const char* key) const {
     const Json& value = At(key);
-    OCTET_REQUIRE(value.is_string(), "{} is {}, expected a text", Place(key), value.dump());
+    OCTET_REQUIRE(value.is_string(), "{} is {}, expected a text", Place(key), Shown(value));
     return value.get<std::string>();
   }
 };
@@ -50,7 +70,7 @@ CocoFile::Image ToImage(const Entry& entry) {
   image.id = entry.Integer("id");
   image.file_name = entry.Text("file_name");
   const int64_t width = entry.Integer("width"), height = entry.Integer("height");
-  OCTET_REQUIRE(width > 0 && height > 0 && width < (1 << 20) && height < (1 << 20),
+  OCTET_REQUIRE(width > 0 && height > 0 && width <= kLargestSide && height <= kLargestSide,
                 "{} and height are {} and {}, expected the size of the picture in pixels", entry.Place("width"), width,
                 height);
   image.width = static_cast<int>(width);
@@ -73,7 +93,7 @@ std::vector<uint32_t> DecodeRuns(const std::string& text) {
       if (shift > 30) return {};
     }
     if (runs.size() > 2) value += runs[runs.size() - 2];
-    if (value < 0) return {};
+    if (value < 0 || value > UINT32_MAX) return {};
     runs.push_back(static_cast<uint32_t>(value));
   }
   return runs;
@@ -86,19 +106,22 @@ CocoMask ToMask(const Entry& entry) {
   const auto all_numbers = [](const Json& list) {
     return list.is_array() && std::all_of(list.begin(), list.end(), [](const Json& v) { return v.is_number(); });
   };
+  const auto all_whole = [](const Json& list, double most) {
+    return list.is_array() && std::all_of(list.begin(), list.end(), [&](const Json& v) { return IsWhole(v, 0, most); });
+  };
   bool good = true;
   if (json.is_array()) {
     for (const Json& polygon : json) {
       good = good && all_numbers(polygon) && polygon.size() % 2 == 0;
       if (good) mask.polygons.push_back(polygon.get<std::vector<double>>());
     }
-  } else if (json.is_object() && json.contains("counts") && json.contains("size") && all_numbers(json["size"]) &&
-             json["size"].size() == 2) {
+  } else if (json.is_object() && json.contains("counts") && json.contains("size") && json["size"].is_array() &&
+             json["size"].size() == 2 && all_whole(json["size"], kLargestSide)) {
     mask.runs_height = json["size"][0].get<int>();
     mask.runs_width = json["size"][1].get<int>();
     if (json["counts"].is_string()) {
       mask.runs = DecodeRuns(json["counts"].get<std::string>());
-    } else if (all_numbers(json["counts"])) {
+    } else if (all_whole(json["counts"], UINT32_MAX)) {
       mask.runs = json["counts"].get<std::vector<uint32_t>>();
     }
     uint64_t pixels = 0;
@@ -120,7 +143,7 @@ CocoFile::Annotation ToAnnotation(const Entry& entry, bool with_masks) {
   const Json& box = entry.At("bbox");
   const auto finite = [](const Json& v) { return v.is_number() && std::isfinite(v.get<double>()); };
   OCTET_REQUIRE(box.is_array() && box.size() == 4 && std::all_of(box.begin(), box.end(), finite),
-                "{} is {}, expected [x, y, width, height]", entry.Place("bbox"), box.dump());
+                "{} is {}, expected [x, y, width, height]", entry.Place("bbox"), Shown(box));
   annotation.x = box[0].get<double>();
   annotation.y = box[1].get<double>();
   annotation.width = box[2].get<double>();
@@ -146,8 +169,10 @@ std::unordered_map<int64_t, size_t> ById(const std::vector<T>& list, const std::
 }  // namespace
 
 CocoFile ReadCocoFile(const std::string& path, std::string_view what, bool with_masks) {
-  const std::string text = ReadFile(path, what);
-  const std::string file = fmt::format("{} '{}'", what, path);
+  return ParseCocoFile(ReadFile(path, what), fmt::format("{} '{}'", what, path), with_masks);
+}
+
+CocoFile ParseCocoFile(std::string_view text, const std::string& file, bool with_masks) {
   CocoFile result;
   std::string list;  // the key of the outer object that is being read
   bool seen[3] = {};
@@ -178,7 +203,7 @@ CocoFile ReadCocoFile(const std::string& path, std::string_view what, bool with_
   try {
     const Json rest = Json::parse(text, take);
     OCTET_REQUIRE(rest.is_object(), "{}: holds no COCO annotations, but a JSON {}", file, rest.type_name());
-  } catch (const Json::parse_error& e) {
+  } catch (const Json::exception& e) {  // also a number beyond every type, such as 1e999
     const std::string message = e.what();
     const size_t begin = message.find("line ");
     OCTET_FAIL("{}: malformed JSON: {}", file, begin == std::string::npos ? message : message.substr(begin));

@@ -45,5 +45,7 @@ struct CocoFile {
 // missing list or key, a value of the wrong kind (annotations[17].bbox), duplicate ids, annotations of unlisted images
 // or categories. Entries are converted while the text is read, so that a file of 100,000 images fits.
 CocoFile ReadCocoFile(const std::string& path, std::string_view what, bool with_masks = false);
+// The same from the text itself; `file` names it in messages.
+CocoFile ParseCocoFile(std::string_view text, const std::string& file, bool with_masks = false);
 
 }  // namespace octet::data

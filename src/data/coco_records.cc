@@ -104,6 +104,9 @@ class RecordReader {
   void ReadSize() {
     const std::vector<int64_t>&width = Get("image/width").ints, &height = Get("image/height").ints;
     if (width.size() == 1 && height.size() == 1 && width[0] > 0 && height[0] > 0) {
+      OCTET_REQUIRE(width[0] < (1 << 20) && height[0] < (1 << 20),
+                    "{}: image/width and image/height are {} and {}, expected the size of the picture in pixels",
+                    where_, width[0], height[0]);
       image_.width = static_cast<int>(width[0]);
       image_.height = static_cast<int>(height[0]);
       Encoded();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 #include "base/sha256.h"
 #include "base/tfrecord_framing.h"
@@ -50,6 +51,33 @@ TEST(TfExample, HasTheBytesOfProtobuf) {
   EXPECT_THAT(DecodeExample(unpacked, "r").at("a").ints, ElementsAre(5, -1, 7));
   EXPECT_THAT(MessageOf([&] { DecodeExample("\x0a\x40 too short", "record 5"); }),
               HasSubstr("record 5: its content is no tf.train.Example"));
+}
+
+// A training set with NaN in a box would train on NaN.
+TEST(TfExample, RecordsWithImpossibleNumbers) {
+  TestFolder folder;
+  TfExample example;
+  example["image/encoded"] = Bytes({"x"});
+  example["image/width"] = example["image/height"] = Ints({40});
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  example["image/object/bbox/xmin"] = Floats({0.1f, nan, 0.1f});
+  example["image/object/bbox/ymin"] = Floats({0.1f, 0.1f, 0.1f});
+  example["image/object/bbox/xmax"] = Floats({0.5f, nan, 0.5f});
+  example["image/object/bbox/ymax"] = Floats({0.5f, 0.5f, nan});
+  example["image/object/class/label"] = Ints({1, 1, 1});
+  const auto write = [&] {
+    std::string file;
+    AppendTfRecord(EncodeExample(example), &file);
+    WriteFileAtomic(folder / "a.tfrecord", file);
+  };
+  write();
+  const CocoSet set = ReadCocoRecords({folder / "a.tfrecord"});
+  EXPECT_EQ(set.images.at(0).boxes.size(), 1u);
+  EXPECT_EQ(set.dropped.size(), 2u);
+  example["image/width"] = Ints({int64_t{1} << 32});  // 0 as an int
+  write();
+  EXPECT_THAT(MessageOf([&] { ReadCocoRecords({folder / "a.tfrecord"}); }),
+              HasSubstr("image/width and image/height are 4294967296 and 40"));
 }
 
 class CocoRecords : public testing::Test {

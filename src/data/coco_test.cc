@@ -111,6 +111,31 @@ TEST_F(Coco, BadFilesAreNamedWithTheirPlace) {
               HasSubstr("annotations[0].bbox is [1,2,3], expected [x, y, width, height]"));
 }
 
+// Numbers that no integer of the program can hold, and nesting that recursion could not follow.
+TEST_F(Coco, ImpossibleNumbersAreErrors) {
+  for (const char* id : {"1e300", "18446744073709551615", "2.5"}) {
+    const std::string image = fmt::format(R"({{"id": {}, "file_name": "a.png", "width": 5, "height": 5}})", id);
+    EXPECT_THAT(ErrorOf(image, kBox, kCategories), HasSubstr("expected a whole number")) << id;
+  }
+  EXPECT_THAT(ErrorOf(R"({"id": 1e999, "file_name": "a.png", "width": 5, "height": 5})", kBox, kCategories),
+              HasSubstr("number overflow parsing '1e999'"));
+  const std::string deep = std::string(300000, '[') + std::string(300000, ']');
+  EXPECT_THAT(ErrorOf(kImages, R"({"id": 1, "image_id": 7, "category_id": 2, "bbox": )" + deep + "}", kCategories),
+              HasSubstr("annotations[0].bbox is a nested array, expected [x, y, width, height]"));
+  for (const char* mask : {R"({"counts": [1e300], "size": [4, 4]})", R"({"counts": [-1, 17], "size": [4, 4]})",
+                           R"({"counts": [16], "size": [1e300, 4]})", R"({"counts": [16], "size": [-4, -4]})",
+                           R"({"counts": [1], "size": [0.5, 2]})", R"({"counts": "oooooooooo", "size": [4, 4]})"}) {
+    Write(kImages,
+          fmt::format(R"({{"id": 1, "image_id": 7, "category_id": 2, "bbox": [1, 2, 3, 4],
+                                    "segmentation": {}}})",
+                      mask),
+          kCategories);
+    EXPECT_THAT(MessageOf([&] { ReadCocoFile(folder_ / "x.json", "x", /*with_masks=*/true); }),
+                HasSubstr("annotations[0].segmentation is neither"))
+        << mask;
+  }
+}
+
 TEST_F(Coco, IdsMustBeUniqueAndKnown) {
   const std::string image = R"({"id": 7, "file_name": "a.png", "width": 100, "height": 50})";
   EXPECT_THAT(ErrorOf(image + "," + image, kBox, kCategories),

@@ -222,5 +222,22 @@ TEST(CocoApSpeed, FiveThousandImagesTakeSeconds) {
   EXPECT_LT(seconds, 30);
 }
 
+// Numbers that no type holds are user errors that name the file.
+TEST(CocoDetections, ImpossibleNumbersAreErrors) {
+  const std::string path = ::testing::TempDir() + fmt::format("octet_detections_{}.json", ::getpid());
+  for (const char* id : {"1e999", "1e300"}) {
+    WriteFileAtomic(
+        path, fmt::format(R"([{{"image_id": {}, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}}])", id));
+    try {
+      ReadDetections(path);
+      ADD_FAILURE() << id;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUser);
+      EXPECT_NE(std::string(e.what()).find(path), std::string::npos) << e.what();
+    }
+  }
+  std::filesystem::remove(path);
+}
+
 }  // namespace
 }  // namespace octet::detection

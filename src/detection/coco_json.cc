@@ -57,7 +57,7 @@ std::vector<ScoredBox> ReadDetections(const std::string& json_path) {
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& e) {
+  } catch (const nlohmann::json::exception& e) {
     const std::string message = e.what();
     const size_t begin = message.find("line ");
     OCTET_FAIL("detections file '{}': malformed JSON: {}", json_path,
@@ -69,8 +69,10 @@ std::vector<ScoredBox> ReadDetections(const std::string& json_path) {
   for (size_t i = 0; i < json.size(); ++i) {
     const auto& d = json[i];
     const auto number = [](const nlohmann::json& v) { return v.is_number() && std::isfinite(v.get<double>()); };
-    const bool good = d.is_object() && d.contains("image_id") && number(d["image_id"]) && d.contains("category_id") &&
-                      number(d["category_id"]) && d.contains("score") && number(d["score"]) && d.contains("bbox") &&
+    // A double beyond has no value as an integer.
+    const auto id = [&](const nlohmann::json& v) { return number(v) && std::fabs(v.get<double>()) < 0x1p63; };
+    const bool good = d.is_object() && d.contains("image_id") && id(d["image_id"]) && d.contains("category_id") &&
+                      id(d["category_id"]) && d.contains("score") && number(d["score"]) && d.contains("bbox") &&
                       d["bbox"].is_array() && d["bbox"].size() == 4 &&
                       std::all_of(d["bbox"].begin(), d["bbox"].end(), number);
     OCTET_REQUIRE(good, "detections file '{}': [{}] needs image_id, category_id, bbox [x, y, width, height] and score",

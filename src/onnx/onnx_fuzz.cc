@@ -1,6 +1,7 @@
 // libFuzzer target: any bytes as an ONNX file are a user error or a graph that is written and read again. See
 // scripts/fuzz.sh.
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "base/error.h"
@@ -17,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     ir::Verify(graph);
     onnx::ExportOnnxBytes(graph, "again.onnx");
   } catch (const Error& e) {
-    if (e.kind() == ErrorKind::kInternal) __builtin_trap();
+    if (e.kind() == ErrorKind::kInternal) std::fprintf(stderr, "%s\n", e.what()), __builtin_trap();
   } catch (const std::bad_alloc&) {
   }
   return 0;

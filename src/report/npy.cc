@@ -77,10 +77,13 @@ Tensor ParseNpy(const std::string& bytes, const std::string& path) {
   const std::string descr = Field(header, "descr", ',', path);
   for (const Code& code : kCodes) {
     if (descr != fmt::format("'{}'", code.text)) continue;
-    Tensor tensor(code.dtype, ParseShape(Field(header, "shape", ')', path), path));
+    const Shape shape = ParseShape(Field(header, "shape", ')', path), path);
     const size_t data = bytes.size() - start - length;
-    OCTET_REQUIRE(data == tensor.bytes(), "'{}': {} bytes of data; its shape {} needs {}", path, data,
-                  ToString(tensor.shape()), tensor.bytes());
+    // Before the tensor is made: a damaged shape asks for no memory.
+    OCTET_REQUIRE(data == static_cast<size_t>(NumElements(shape)) * SizeOf(code.dtype),
+                  "'{}': {} bytes of data do not fit its shape {} of {}", path, data, ToString(shape),
+                  NameOf(code.dtype));
+    Tensor tensor(code.dtype, shape);
     if (data > 0) std::memcpy(tensor.mutable_raw(), bytes.data() + start + length, data);
     return tensor;
   }

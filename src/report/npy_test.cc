@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "report/npz.h"
 
 namespace octet::report {
 namespace {
@@ -37,6 +38,36 @@ TEST(Npy, BytesOfNumpy) {
   EXPECT_THROW(ReadNpy(Path("b.npy")), Error);
   WriteFileAtomic(Path("b.npy"), "text");
   EXPECT_THROW(ReadNpy(Path("b.npy")), Error);
+  // Sizes that no memory has: an error before anything is allocated.
+  for (const char* shape : {"(999999999999, 9, )", "(99999999999999, 9999999999999, )"}) {
+    std::string huge("\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': ", 61);
+    huge += shape + std::string(", }");
+    huge.resize(128, ' ');
+    EXPECT_THROW(ParseNpy(huge, "huge.npy"), Error) << shape;
+  }
+}
+
+// An archive of one deflated member that claims 1 GiB.
+TEST(Npz, SizesThatCannotBeAreErrors) {
+  std::string zip = "local";
+  zip.resize(35, '\0');  // head of the member: no name, no extra field
+  zip += "xx";
+  const size_t directory = zip.size();
+  std::string entry("PK\1\2", 4);
+  entry.resize(46, '\0');
+  entry[10] = 8;     // deflate
+  entry[20] = 2;     // packed
+  entry[27] = 0x40;  // size
+  entry[42] = 5;     // where
+  std::string end("PK\5\6", 4);
+  end.resize(22, '\0');
+  end[16] = static_cast<char>(directory);
+  try {
+    ParseNpz(zip + entry + end, "huge.npz");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("2 bytes cannot unpack to 1073741824"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 
 class ZipReader {
  public:
-  explicit ZipReader(const std::string& path) : path_(path), zip_(ReadFile(path, ".npz file")) {}
+  ZipReader(const std::string& bytes, const std::string& path) : path_(path), zip_(bytes) {}
 
   // Through the central directory at the end of the file.
   std::map<std::string, Tensor> Members() const {
@@ -43,6 +43,8 @@ class ZipReader {
     const std::string data = Slice(local + 30 + Little(local + 26, 2) + Little(local + 28, 2), packed);
     if (method == 0) return data;
     OCTET_REQUIRE(method == 8 && size < (size_t{1} << 31), "'{}': a member's compression is not supported", path_);
+    // Deflate makes at most 1032 bytes of one: a damaged size asks for no memory.
+    OCTET_REQUIRE(size / 1032 <= packed, "'{}' is damaged: {} bytes cannot unpack to {}", path_, packed, size);
     std::string bytes(size, '\0');
     z_stream stream{};
     OCTET_CHECK(inflateInit2(&stream, -15) == Z_OK, "zlib");
@@ -56,14 +58,18 @@ class ZipReader {
     return bytes;
   }
 
-  std::string path_;
-  std::string zip_;
+  const std::string& path_;
+  const std::string& zip_;
 };
 
 }  // namespace
 
 std::map<std::string, Tensor> ReadNpz(const std::string& path) {
-  return ZipReader(path).Members();
+  return ParseNpz(ReadFile(path, ".npz file"), path);
+}
+
+std::map<std::string, Tensor> ParseNpz(const std::string& bytes, const std::string& path) {
+  return ZipReader(bytes, path).Members();
 }
 
 }  // namespace octet::report

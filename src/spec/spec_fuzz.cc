@@ -12,12 +12,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const bool quiet = (InitLog(LogLevel::kError), true);
   if (!quiet || size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data), size);
-  try {
-    const spec::Spec spec = spec::ParseSpec("classification", text, "fuzz.yaml");
-    const spec::Spec again = spec::ParseSpec("classification", spec.ToYaml(), "again.yaml");
-    if (again.ToYaml() != spec.ToYaml()) __builtin_trap();
-  } catch (const Error& e) {
-    if (e.kind() == ErrorKind::kInternal) __builtin_trap();
+  for (const char* task : {"classification", "efficientdet"}) {
+    try {
+      const spec::Spec spec = spec::ParseSpec(task, text, "fuzz.yaml");
+      const spec::Spec again = spec::ParseSpec(task, spec.ToYaml(), "again.yaml");
+      if (again.ToYaml() != spec.ToYaml()) __builtin_trap();
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::kInternal) __builtin_trap();
+    }
   }
   return 0;
 }

@@ -30,6 +30,12 @@ TEST(Tensor, ReshapeShares) {
   EXPECT_THROW(a.Reshaped({5}), Error);
 }
 
+TEST(Tensor, SizesBeyondMemoryAreErrors) {
+  EXPECT_THROW(NumElements({int64_t{1} << 40, int64_t{1} << 40}), Error);
+  EXPECT_THROW(NumElements({int64_t{1} << 31, int64_t{1} << 31}), Error);
+  EXPECT_EQ(NumElements({-1, int64_t{1} << 40}), -(int64_t{1} << 40));
+}
+
 TEST(Tensor, TypesAreChecked) {
   const Tensor a(DType::kF32, {1});
   EXPECT_THROW(a.data<int8_t>(), Error);
