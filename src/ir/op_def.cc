@@ -61,7 +61,9 @@ void InferTypes(Graph& graph) {
     OCTET_CHECK(types.size() >= node.outputs.size(), "{} inferred {} types for {} outputs", node.op, types.size(),
                 node.outputs.size());
     for (size_t i = 0; i < node.outputs.size(); ++i) {
-      if (node.outputs[i] != kNoValue) graph.set_type(node.outputs[i], std::move(types[i]));
+      if (node.outputs[i] == kNoValue) continue;
+      NumElements(types[i].shape);  // a user error for sizes, which come from files, beyond what can be counted
+      graph.set_type(node.outputs[i], std::move(types[i]));
     }
   }
 }

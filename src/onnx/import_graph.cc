@@ -1,6 +1,8 @@
 #include "onnx/import_graph.h"
 
 #include <algorithm>
+#include <cmath>
+#include <new>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -56,7 +58,7 @@ class Builder {
     for (const RawValue& out : model.outputs) used_.insert(out.name);
     context_.opset = model.opset;
     context_.for_training = options.for_training;
-    context_.value = [this](const std::string& name) { return &graph_.value(Lookup(name)); };
+    context_.value = [this](const std::string& name) { return &ValueNamed(name); };
     context_.add_constant = [this](const std::string& hint, Tensor tensor) {
       const std::string name = Fresh(hint);
       value_of_[name] = graph_.AddConstant(name, std::move(tensor));
@@ -77,7 +79,15 @@ class Builder {
     AddSources();
     RequireKnownOperators();
     for (const RawNode* node : Sorted()) {
-      for (RawNode& step : ToKnownForm(*node, context_)) Add(std::move(step));
+      try {
+        for (RawNode& step : ToKnownForm(*node, context_)) Add(std::move(step));
+      } catch (const Error&) {
+        throw;
+      } catch (const std::bad_alloc&) {
+        OCTET_FAIL("{}: its result needs more memory than there is", node->where());
+      } catch (const std::exception& e) {  // an input that is not there, an attribute of another kind
+        OCTET_FAIL("{}: its inputs or attributes are not those of ONNX's {} ({})", node->where(), node->op, e.what());
+      }
     }
     MarkOutputs();
     graph_.RemoveUnused();
@@ -92,6 +102,12 @@ class Builder {
     return it->second;
   }
 
+  const ir::Value& ValueNamed(const std::string& name) const {
+    const ValueId id = Lookup(name);
+    OCTET_REQUIRE(id != ir::kNoValue, "an input is missing");
+    return graph_.value(id);
+  }
+
   // All names of the file are taken from the start, so that a helper value never steals one.
   void ReserveNames() {
     for (const RawNode& node : model_.nodes) {
@@ -100,8 +116,13 @@ class Builder {
         OCTET_REQUIRE(reserved_.insert(out).second, "two nodes write '{}'", out);
       }
     }
-    for (const auto& [name, tensor] : model_.initializers) reserved_.insert(name);
-    for (const RawValue& in : model_.inputs) reserved_.insert(in.name);
+    // An input may be an initializer too; nothing of both may be written again.
+    std::set<std::string> given;
+    for (const auto& [name, tensor] : model_.initializers) given.insert(name);
+    for (const RawValue& in : model_.inputs) given.insert(in.name);
+    for (const std::string& name : given) {
+      OCTET_REQUIRE(reserved_.insert(name).second, "a node writes '{}', which is an input or initializer", name);
+    }
   }
 
   std::string Fresh(const std::string& hint) {
@@ -118,6 +139,7 @@ class Builder {
         if (in.typed && !in.type.shape.empty() && in.type.shape[0] > 0) declared_batch_ = in.type.shape[0];
       }
       OCTET_REQUIRE(value_of_.count(in.name) == 0, "two inputs are named '{}'", in.name);
+      NumElements(shape);
       value_of_[in.name] = graph_.AddInput(in.name, {in.type.dtype, shape});
     }
     for (const auto& [name, tensor] : options_.constant_inputs) {
@@ -192,6 +214,7 @@ class Builder {
   void Alias(const RawNode& node) {
     OCTET_REQUIRE(!node.inputs.empty() && !node.outputs.empty(), "{}: no input or no output", node.where());
     const ValueId source = Lookup(node.inputs[0]);
+    OCTET_REQUIRE(source != ir::kNoValue, "{}: its input is missing", node.where());
     if (options_.for_training && source != ir::kNoValue && graph_.value(source).is_constant()) {
       AddResult(node.outputs[0], graph_.value(source).constant);
     } else {
@@ -203,6 +226,16 @@ class Builder {
     value_of_[name] = graph_.AddConstant(name, std::move(tensor));
   }
 
+  // Small files can ask for any amount of constants (ConstantOfShape, Expand, Tile): an error instead of all the
+  // memory.
+  void Account(const RawNode& node, const std::vector<ir::TensorType>& types) {
+    for (const ir::TensorType& type : types) {
+      computed_bytes_ += static_cast<double>(NumElements(type.shape)) * static_cast<double>(SizeOf(type.dtype));
+      OCTET_REQUIRE(computed_bytes_ <= 0x1p31, "{}: with its result {} the computed constants exceed 2 GiB",
+                    node.where(), ToString(type));
+    }
+  }
+
   // The data-free operators that exist only to make constants. False when `node` is none of them.
   bool AddReplaced(const RawNode& node) {
     if (node.op == "Identity") {
@@ -212,14 +245,18 @@ class Builder {
     } else if (node.op == "Shape" || node.op == "Size") {
       AddShape(node);
     } else if (node.op == "ConstantOfShape") {
-      const ir::Value& shape = graph_.value(Lookup(node.inputs.at(0)));
+      const ir::Value& shape = ValueNamed(node.inputs.at(0));
       OCTET_REQUIRE(shape.is_constant(), "{}: its shape '{}' is computed while the network runs", node.where(),
                     shape.name);
       Tensor value = Tensor::From<float>({1}, {0});
       if (const auto it = node.attrs.find("value"); it != node.attrs.end()) value = std::get<Tensor>(it->second);
       OCTET_REQUIRE(value.size() == 1, "{}: attribute 'value' has {} elements; expected one", node.where(),
                     value.size());
-      AddResult(node.outputs.at(0), Filled(value, shape.constant.ToVector<int64_t>()));
+      const Shape sizes = shape.constant.ToVector<int64_t>();
+      OCTET_REQUIRE(std::all_of(sizes.begin(), sizes.end(), [](int64_t d) { return d >= 0; }),
+                    "{}: the shape {} has a negative size", node.where(), ToString(sizes));
+      Account(node, {{value.dtype(), sizes}});
+      AddResult(node.outputs.at(0), Filled(value, sizes));
     } else if (node.op == "Range") {
       AddRange(node);
     } else {
@@ -232,15 +269,18 @@ class Builder {
   void AddRange(const RawNode& node) {
     int64_t v[3] = {0, 0, 1};
     for (size_t i = 0; i < 3; ++i) {
-      const ir::Value& value = graph_.value(Lookup(node.inputs.at(i)));
+      const ir::Value& value = ValueNamed(node.inputs.at(i));
       OCTET_REQUIRE(value.is_constant() && value.constant.size() == 1 &&
                         (value.constant.dtype() == DType::kS64 || value.constant.dtype() == DType::kS32),
                     "{}: its input '{}' is no integer constant", node.where(), value.name);
       v[i] = value.constant.ToVector<int64_t>()[0];
     }
     OCTET_REQUIRE(v[2] != 0, "{}: a step of 0", node.where());
+    const double count = std::ceil((static_cast<double>(v[1]) - static_cast<double>(v[0])) / static_cast<double>(v[2]));
+    OCTET_REQUIRE(count < (1 << 28), "{}: {} to {} by {} are too many numbers", node.where(), v[0], v[1], v[2]);
     std::vector<int64_t> numbers;
-    for (int64_t x = v[0]; v[2] > 0 ? x < v[1] : x > v[1]; x += v[2]) numbers.push_back(x);
+    for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) numbers.push_back(v[0] + i * v[2]);
+    Account(node, {{DType::kS64, {static_cast<int64_t>(numbers.size())}}});
     AddResult(node.outputs.at(0), Tensor::From<int64_t>({static_cast<int64_t>(numbers.size())}, numbers));
   }
 
@@ -274,7 +314,7 @@ class Builder {
   }
 
   void AddShape(const RawNode& node) {
-    const ir::Value& x = graph_.value(Lookup(node.inputs.at(0)));
+    const ir::Value& x = ValueNamed(node.inputs.at(0));
     const Shape& shape = x.type.shape;
     for (const int64_t d : shape) {
       OCTET_CHECK(d >= 0, "{}: shape {} is open", node.where(), ToString(shape));
@@ -321,8 +361,8 @@ class Builder {
   // A fixed batch that the user made dynamic also stands at the head of Reshape targets.
   void FreeReshapeBatch(RawNode* node) {
     if (node->op != "Reshape" || declared_batch_ < 0 || node->inputs.size() < 2) return;
-    const ir::Value& shape = graph_.value(Lookup(node->inputs[1]));
-    const ir::Value& x = graph_.value(Lookup(node->inputs[0]));
+    const ir::Value& shape = ValueNamed(node->inputs[1]);
+    const ir::Value& x = ValueNamed(node->inputs[0]);
     if (!shape.is_constant() || shape.constant.size() < 1 || x.type.shape.empty()) return;
     std::vector<int64_t> sizes = shape.constant.ToVector<int64_t>();
     if (sizes[0] != declared_batch_ || x.type.shape[0] != batch_ || batch_ == declared_batch_) return;
@@ -347,19 +387,20 @@ class Builder {
     std::vector<ValueId> ids;
     for (const std::string& in : node.inputs) ids.push_back(Lookup(in));
     const std::string name = node.name.empty() ? node.outputs[0] : node.name;
+    for (int i = 0; i < def->min_inputs; ++i) {
+      OCTET_REQUIRE(ids[i] != ir::kNoValue, "{}: input {} is missing", node.where(), i);
+    }
     if (TryFold(node, name, *def, ids)) return;
     const ir::NodeId id = graph_.AddNode(node.op, name, ids, node.outputs, node.attrs);
     std::vector<const ir::Value*> inputs;
     for (const ValueId in : ids) inputs.push_back(in == ir::kNoValue ? nullptr : &graph_.value(in));
-    for (int i = 0; i < def->min_inputs; ++i) {
-      OCTET_REQUIRE(inputs[i] != nullptr, "{}: input {} is missing", node.where(), i);
-    }
     std::vector<ir::TensorType> types = def->infer(graph_.node(id), inputs);
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i].empty()) continue;
       OCTET_REQUIRE(i < types.size(), "{}: {} outputs; octet's {} has {}", node.where(), node.outputs.size(), node.op,
                     types.size());
       const ValueId out = graph_.node(id).outputs[i];
+      NumElements(types[i].shape);  // a user error beyond what can be counted
       graph_.set_type(out, std::move(types[i]));
       value_of_[node.outputs[i]] = out;
     }
@@ -390,7 +431,7 @@ class Builder {
     node.inputs = ids;
     node.outputs.assign(raw.outputs.size(), 0);
     node.attrs = raw.attrs;
-    def.infer(node, values);  // its checks are better than the kernel's
+    Account(raw, def.infer(node, values));  // its checks are better than the kernel's
     std::vector<Tensor> results = def.reference(node, inputs);
     for (size_t i = 0; i < raw.outputs.size(); ++i) {
       if (!raw.outputs[i].empty()) AddResult(raw.outputs[i], results.at(i));
@@ -426,6 +467,7 @@ class Builder {
   const RawModel& model_;
   const ImportOptions& options_;
   int64_t batch_;
+  double computed_bytes_ = 0;    // of constants that nodes make
   int64_t declared_batch_ = -1;  // the batch that the file fixes and the user freed
   Graph graph_;
   FormContext context_;
@@ -435,46 +477,6 @@ class Builder {
 };
 
 }  // namespace
-
-std::vector<RawValue> DataInputs(const RawModel& model, const ImportOptions& options) {
-  std::unordered_set<std::string> constants;
-  for (const auto& [name, tensor] : model.initializers) constants.insert(name);
-  std::vector<RawValue> inputs;
-  for (const RawValue& in : model.inputs) {
-    if (constants.count(in.name) == 0 && options.constant_inputs.count(in.name) == 0) inputs.push_back(in);
-  }
-  return inputs;
-}
-
-Shape InputShape(const RawModel& model, const RawValue& input, const ImportOptions& options) {
-  Shape shape = input.type.shape;
-  const auto given = options.input_shapes.find(input.name);
-  if (given != options.input_shapes.end()) {
-    OCTET_REQUIRE(!input.typed || given->second.size() == shape.size(),
-                  "input '{}' has the shape {}; the given {} has another number of dimensions", input.name,
-                  ToString(shape), ToString(given->second));
-    for (size_t i = 0; input.typed && i < shape.size(); ++i) {
-      OCTET_REQUIRE(i == 0 || i > 1 || shape[i] < 0 || shape[i] == given->second[i],
-                    "input '{}' has {} channels; the given shape {} has another number", input.name, shape[i],
-                    ToString(given->second));
-    }
-    shape = given->second;
-  } else {
-    OCTET_REQUIRE(input.typed, "input '{}' has no tensor shape; give one, for example {}=[N,3,224,224]", input.name,
-                  input.name);
-  }
-  for (size_t i = 1; i < shape.size(); ++i) {
-    if (shape[i] >= 0) continue;
-    const std::string dim =
-        i < input.dim_names.size() && !input.dim_names[i].empty() ? " ('" + input.dim_names[i] + "')" : "";
-    OCTET_FAIL(
-        "input '{}' has the shape {}: dimension {}{} is dynamic, and only the batch may be; give the size of the "
-        "images, for "
-        "example {}=[N,3,224,224]",
-        input.name, ToString(shape), i, dim, input.name);
-  }
-  return shape;
-}
 
 Graph BuildGraph(const RawModel& model, const ImportOptions& options, int64_t batch) {
   return Builder(model, options, batch).Build();

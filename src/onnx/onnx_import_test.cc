@@ -274,7 +274,8 @@ TEST_F(Import, Messages) {
               AllOf(HasSubstr("m.onnx"), HasSubstr("3 channels"), HasSubstr("'y' (Conv)")));
   model.nodes = {Node("Relu", {"x"}, {"y"})};
   model.inputs = {Value("x", {-1, 3, -1, -1}, {"N", "", "height", "width"})};
-  EXPECT_THAT(ErrorText(), AllOf(HasSubstr("dimension 2 ('height') is dynamic"), HasSubstr("x=[N,3,224,224]")));
+  EXPECT_THAT(ErrorText(),
+              AllOf(HasSubstr("dimension 2 ('height') is dynamic"), HasSubstr("x=N,3,224,224 (--input-shape)")));
   EXPECT_EQ(Graph({{{"x", {-1, 3, 8, 8}}}, {}}).value(0).type.shape, (Shape{-1, 3, 8, 8}));
   EXPECT_THAT(ErrorText({{{"x", {-1, 4, 8, 8}}}, {}}), HasSubstr("another number"));
   EXPECT_THAT(ErrorText({{{"x", {-1, 3}}}, {}}), HasSubstr("another number of dimensions"));
@@ -282,6 +283,40 @@ TEST_F(Import, Messages) {
   model.opset = 5;
   EXPECT_THAT(ErrorText(), HasSubstr("opset 5 is not supported"));
   EXPECT_THROW(ImportOnnx("no_such.onnx"), Error);
+}
+
+// Nodes without the inputs, outputs and attributes that their operators have.
+TEST_F(Import, NodesThatAreNotWhole) {
+  model.inputs = {Value("x", {1, 3, 8, 8})};
+  model.outputs = {Value("y", {1, 3, 8, 8})};
+  Ints("huge", {1 << 20, 1 << 20});
+  Ints("overflow", {int64_t{1} << 40, int64_t{1} << 40});
+  Ints("negative", {-4});
+  Ints("wide", {1, 1 << 20, 1 << 20, 1 << 20});
+  Ints("hole", {-1, int64_t{1} << 40, int64_t{1} << 40});
+  for (const char* name : {"zero", "far", "one"}) {
+    model.initializers.emplace_back(name, Tensor::Scalar<int64_t>(*name == 'f' ? INT64_MAX : *name == 'o'));
+  }
+  model.initializers.emplace_back("f", Tensor::Scalar<float>(1));
+  const auto with = [&](RawNode node) {
+    model.nodes = {std::move(node)};
+    return ErrorText();
+  };
+  EXPECT_THAT(with(Node("Shape", {}, {"y"})), HasSubstr("its inputs or attributes are not those of ONNX's Shape"));
+  EXPECT_THAT(with(Node("Size", {"", "x"}, {"y"})), HasSubstr("an input is missing"));
+  EXPECT_THAT(with(Node("Shape", {"x"}, {"y"}, {{"start", 1.0f}})), HasSubstr("not those of ONNX's Shape"));
+  EXPECT_THAT(with(Node("Identity", {"", "x"}, {"y"})), HasSubstr("its input is missing"));
+  EXPECT_THAT(with(Node("Add", {"", "f"}, {"y"})), HasSubstr("input 0 is missing"));
+  EXPECT_THAT(with(Node("ConstantOfShape", {}, {"y"})), HasSubstr("not those of ONNX's ConstantOfShape"));
+  EXPECT_THAT(with(Node("ConstantOfShape", {"negative"}, {"y"})), HasSubstr("[N] has a negative size"));
+  EXPECT_THAT(with(Node("ConstantOfShape", {"huge"}, {"y"})), HasSubstr("the computed constants exceed 2 GiB"));
+  EXPECT_THAT(with(Node("ConstantOfShape", {"overflow"}, {"y"})), HasSubstr("is too large"));
+  EXPECT_THAT(with(Node("Expand", {"f", "huge"}, {"y"})), HasSubstr("the computed constants exceed 2 GiB"));
+  EXPECT_THAT(with(Node("Expand", {"x", "wide"}, {"y"})), HasSubstr("m.onnx"));
+  EXPECT_THAT(with(Node("Reshape", {"x", "hole"}, {"y"})), HasSubstr("is too large"));
+  EXPECT_THAT(with(Node("Range", {"zero", "far", "one"}, {"y"})), HasSubstr("are too many numbers"));
+  EXPECT_THAT(with(Node("Relu", {"x"}, {"x"})), HasSubstr("a node writes 'x', which is an input or initializer"));
+  EXPECT_THAT(with(Node("Relu", {"x"}, {"f"})), HasSubstr("a node writes 'f'"));
 }
 
 // Pieces of protobuf: what follows a file's bytes is merged into its graph.

@@ -51,6 +51,7 @@ Types InferReshape(const Node& node, const Inputs& inputs) {
     else if (!copied[i])
       unknown = true;
   }
+  NumElements(out);  // checks that the product can be counted
   for (size_t i = 0; i < out.size(); ++i) {
     if (out[i] >= 0) need *= out[i];
   }
