@@ -10,6 +10,7 @@
 #include "passes/fusion_regions.h"
 #include "passes/hoist_quantizers.h"
 #include "passes/lower_activation.h"
+#include "passes/quantized_weight.h"
 #include "quant/quantize.h"
 
 namespace octet::passes {
@@ -27,11 +28,6 @@ namespace {
 struct Codes {
   ValueId value;  // s8, in the new graph
   float scale;
-};
-
-struct QuantizedWeight {
-  Tensor codes;
-  std::vector<float> scales;  // one per output channel
 };
 
 class Lowering {
@@ -68,7 +64,7 @@ class Lowering {
     }
     const Node* p = old_.producer(v);
     OCTET_CHECK(p != nullptr && p->op == "DequantizeLinear", "'{}' was not lowered", old_.value(v).name);
-    const std::optional<QuantizedWeight> weight = WeightOf(v);
+    const std::optional<QuantizedWeight> weight = WeightOf(old_, v);
     OCTET_REQUIRE(weight.has_value(), "node '{}' dequantizes a tensor that octet cannot lower", p->name);
     const int axis = weight->scales.size() == 1 ? 0 : static_cast<int>(p->attr_int("axis", 1));
     return real_[v] =
@@ -80,33 +76,6 @@ class Lowering {
   }
 
   // The scale of a scalar activation quantizer, or nothing.
-  std::optional<float> ScalarScale(const Node& quantize) const {
-    const ir::Value& s = old_.value(quantize.input(1));
-    if (!s.is_constant() || s.constant.size() != 1) return std::nullopt;
-    const ValueId zero = quantize.input(2);
-    if (zero == kNoValue || !old_.value(zero).is_constant() || old_.value(zero).constant.dtype() != DType::kS8 ||
-        old_.value(zero).constant.ToVector<int32_t>()[0] != 0) {
-      return std::nullopt;
-    }
-    return s.constant.data<float>()[0];
-  }
-  // The codes behind `v` = DequantizeLinear(QuantizeLinear(constant)) or DequantizeLinear(s8 constant).
-  std::optional<QuantizedWeight> WeightOf(ValueId v) const {
-    const Node* dq = old_.producer(v);
-    if (dq == nullptr || dq->op != "DequantizeLinear" || !old_.value(dq->input(1)).is_constant()) return std::nullopt;
-    QuantizedWeight w;
-    w.scales = old_.value(dq->input(1)).constant.ToVector<float>();
-    const ir::Value& source = old_.value(dq->input(0));
-    if (source.is_constant() && source.constant.dtype() == DType::kS8) {
-      w.codes = source.constant;
-      return w;
-    }
-    const Node* q = old_.producer(dq->input(0));
-    if (q == nullptr || q->op != "QuantizeLinear" || !old_.value(q->input(0)).is_constant()) return std::nullopt;
-    const int axis = w.scales.size() == 1 ? 0 : static_cast<int>(q->attr_int("axis", 1));
-    w.codes = quant::QuantizeWeight(old_.value(q->input(0)).constant, w.scales, axis);
-    return w;
-  }
   static void PutActivation(Attrs& attrs, const std::optional<Attrs>& activation) {
     attrs["act"] = std::string("none");
     if (!activation) return;
@@ -124,7 +93,7 @@ class Lowering {
     Result r{v, kNoNode, 0, old_.value(v).name};
     const NodeId user = old_.only_consumer(v);
     if (user == kNoNode || old_.node(user).op != "QuantizeLinear") return r;
-    const std::optional<float> scale = ScalarScale(old_.node(user));
+    const std::optional<float> scale = ScalarScale(old_, old_.node(user));
     if (!scale) return r;
     r.quantize = user;
     r.scale = *scale;
@@ -170,7 +139,7 @@ class Lowering {
     if (r.scale_shift != kNoNode || (!gemm && old_.value(anchor.input(0)).type.shape.size() != 4)) return false;
     if (anchor.attr_string("auto_pad", "NOTSET") != "NOTSET") return false;
     const Codes* x = FindCodes(anchor.input(0));
-    const std::optional<QuantizedWeight> weight = WeightOf(anchor.input(1));
+    const std::optional<QuantizedWeight> weight = WeightOf(old_, anchor.input(1));
     if (x == nullptr || !weight) return false;
     if (anchor.input(2) != kNoValue && !old_.value(anchor.input(2)).is_constant()) return false;
 
@@ -237,18 +206,6 @@ class Lowering {
     SetResult(result, Emit("Flatten", anchor.name + "_flatten", {y}, {{"axis", int64_t{1}}}, result.name));
   }
 
-  // [K,C] or (transB = 0) [C,K] codes as [K,C,1,1].
-  static Tensor GemmWeight(const Node& gemm, const Tensor& codes) {
-    if (gemm.attr_int("transB", 0) != 0) return codes.Reshaped({codes.dim(0), codes.dim(1), 1, 1});
-    Tensor out(DType::kS8, {codes.dim(1), codes.dim(0), 1, 1});
-    for (int64_t c = 0; c < codes.dim(0); ++c) {
-      for (int64_t k = 0; k < codes.dim(1); ++k) {
-        out.mutable_data<int8_t>()[k * codes.dim(0) + c] = codes.data<int8_t>()[c * codes.dim(1) + k];
-      }
-    }
-    return out;
-  }
-
   void LowerSingle(NodeId id) {
     const Node& node = old_.node(id);
     if (node.op == "QuantizeLinear" && LowerQuantize(node)) return;
@@ -262,7 +219,7 @@ class Lowering {
 
   bool LowerQuantize(const Node& node) {
     if (old_.value(node.input(0)).is_constant()) return true;  // a weight: its reader asks WeightOf
-    const std::optional<float> scale = ScalarScale(node);
+    const std::optional<float> scale = ScalarScale(old_, node);
     OCTET_REQUIRE(scale.has_value(),
                   "node '{}': the INT8 engine needs one constant scale per activation and an INT8 zero point of 0",
                   node.name);
