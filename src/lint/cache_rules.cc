@@ -19,8 +19,11 @@ void CheckHeader(Context* c, const tensorrt::CalibrationCache& cache) {
         parts.size() >= 2 && parts[0] == std::to_string(target.major) && parts[1] == std::to_string(target.minor);
     if (!same) {
       c->Error("cache-version", "cache",
-               fmt::format("its header is of TensorRT {} ({}); {} refuses it and calibrates anew",
-                           text.empty() ? "?" : text, cache.version, target.name),
+               text.empty()
+                   ? fmt::format("its header says version {}, which no TensorRT from 5 to 10 has; {} refuses it",
+                                 cache.version, target.name)
+                   : fmt::format("its header is of TensorRT {} ({}); {} refuses it and calibrates anew", text,
+                                 cache.version, target.name),
                fmt::format("Export with export.tensorrt_version={}.{}, or write that number into the first line.",
                            target.major, target.minor));
     }

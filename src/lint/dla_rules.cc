@@ -1,6 +1,7 @@
 // What the Deep Learning Accelerator (TensorRT 8 to 10 on Xavier and Orin) can run, and the scales that it wants.
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -10,6 +11,15 @@ namespace octet::lint {
 namespace {
 
 using onnx::RawNode;
+
+// A constant, or computed from constants alone: TensorRT folds it.
+bool IsOfConstants(const ModelView& view, const std::string& tensor, int depth = 0) {
+  if (view.Weights(tensor) != nullptr) return true;
+  const RawNode* node = view.Producer(tensor);
+  return node != nullptr && depth < 8 && !node->inputs.empty() &&
+         std::all_of(node->inputs.begin(), node->inputs.end(),
+                     [&](const std::string& input) { return input.empty() || IsOfConstants(view, input, depth + 1); });
+}
 
 // Native on DLA through TensorRT 8.6.
 bool IsNative(const Target& target, const RawNode& node) {
@@ -221,7 +231,7 @@ void CheckDlaLayers(Context* c) {
       c->Error("dla-range", node.where(), fmt::format("axis {}: DLA joins channels alone", IntOf(node, "axis", 1)),
                "GPU fallback.");
     }
-    if ((node.op == "Gemm" || node.op == "MatMul") && view.Weights(InputOf(node, 1)) == nullptr) {
+    if ((node.op == "Gemm" || node.op == "MatMul") && !IsOfConstants(view, InputOf(node, 1))) {
       c->Warn("dla-fallback", node.where(), "its second operand is not constant: it goes to the GPU", "GPU fallback.");
     }
     CheckShape(c, node.outputs[0], node.where());

@@ -39,21 +39,30 @@ bool SameScale(const Tensor& a, const Tensor& b) {
 }
 
 bool IsQuantizedTensor(const ModelView& view, const std::string& tensor) {
-  static const std::set<std::string> movers = {"MaxPool",   "Reshape", "Flatten",  "Transpose", "Squeeze",
-                                               "Unsqueeze", "Slice",   "Identity", "Split",     "Pad"};
-  std::string name = tensor;
-  for (int hops = 0; hops < 16; ++hops) {
+  // TensorRT moves the DQ behind these. A channel shuffle ends in Gather or Split; a Concat needs all its inputs.
+  static const std::set<std::string> movers = {"MaxPool",  "Reshape",   "Flatten",      "Transpose",
+                                               "Squeeze",  "Unsqueeze", "Slice",        "Split",
+                                               "Identity", "Pad",       "DepthToSpace", "Gather"};
+  bool found = false;
+  std::vector<std::string> open = {tensor};
+  std::set<std::string> seen;  // a broken file may hold a ring
+  while (!open.empty()) {
+    const std::string name = open.back();
+    open.pop_back();
+    if (!seen.insert(name).second) continue;
     const RawNode* node = view.Producer(name);
-    if (node == nullptr) return false;
-    if (IsDequantize(node)) return true;
-    if (node->op == "Concat") {
-      return std::all_of(node->inputs.begin(), node->inputs.end(),
-                         [&](const std::string& input) { return IsDequantize(view.Producer(input)); });
+    if (node == nullptr || node->inputs.empty()) return false;
+    if (IsDequantize(node)) {
+      found = true;
+    } else if (node->op == "Concat") {
+      open.insert(open.end(), node->inputs.begin(), node->inputs.end());
+    } else if (movers.count(node->op) != 0) {
+      open.push_back(node->inputs[0]);
+    } else {
+      return false;
     }
-    if (movers.count(node->op) == 0 || node->inputs.empty()) return false;
-    name = node->inputs[0];
   }
-  return false;
+  return found;
 }
 
 bool IsQuantizedLayer(const ModelView& view, const RawNode& node) {

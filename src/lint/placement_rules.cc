@@ -24,11 +24,30 @@ bool IsConvolutionOutput(const ModelView& view, const std::string& tensor) {
   return node != nullptr && (node->op == "Conv" || node->op == "ConvTranspose");
 }
 
+// Some QuantizeLinear lies downstream of the tensor.
+bool QuantizedAgain(const ModelView& view, const std::string& tensor) {
+  std::vector<std::string> open = {tensor};
+  std::set<std::string> seen;
+  while (!open.empty()) {
+    const std::string name = open.back();
+    open.pop_back();
+    if (!seen.insert(name).second) continue;
+    for (const RawNode* node : view.Consumers(name)) {
+      if (IsQuantize(node) && InputOf(*node, 0) == name) return true;
+      open.insert(open.end(), node->outputs.begin(), node->outputs.end());
+    }
+  }
+  return false;
+}
+
 void CheckLayer(Context* c, const RawNode& node) {
   const ModelView& view = c->view;
   const bool data = IsQuantizedTensor(view, InputOf(node, 0));
   const bool weights = IsQuantizedTensor(view, InputOf(node, 1));
-  if (data != weights) {
+  if (data && !weights && !node.outputs.empty() && !QuantizedAgain(view, node.outputs[0])) {
+    c->Note("half-quantized-layer", node.where(), "is an output layer in floating point that reads a quantized tensor",
+            "Nothing, if the rounding of its input is wanted, as it is where layers in INT8 read that tensor too.");
+  } else if (data != weights) {
     c->Warn("half-quantized-layer", node.where(),
             fmt::format("its {} quantized and its {} not, so it runs in floating point",
                         data ? "data is" : "weights are", data ? "weights are" : "data is"),
@@ -130,22 +149,6 @@ void CheckAdd(Context* c, const RawNode& node) {
     c->Warn("skip-not-quantized", node.where(), "its shortcut is not quantized, so the addition runs in floating point",
             "Put a pair on the shortcut.");
   }
-}
-
-// Some QuantizeLinear lies downstream of the tensor.
-bool QuantizedAgain(const ModelView& view, const std::string& tensor) {
-  std::vector<std::string> open = {tensor};
-  std::set<std::string> seen;
-  while (!open.empty()) {
-    const std::string name = open.back();
-    open.pop_back();
-    if (!seen.insert(name).second) continue;
-    for (const RawNode* node : view.Consumers(name)) {
-      if (IsQuantize(node) && InputOf(*node, 0) == name) return true;
-      open.insert(open.end(), node->outputs.begin(), node->outputs.end());
-    }
-  }
-  return false;
 }
 
 void CheckOutputOf(Context* c, const RawNode& node) {
