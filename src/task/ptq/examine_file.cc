@@ -60,18 +60,20 @@ std::string ExamineSensitivity(const QuantizeFileOptions& given, const std::stri
           ? options.ptq.probe_images  // evenly spread
           : options.images.max_images;
   const Examined e = Open(options, cache);
-  ir::Graph float_graph;
+  ir::Graph float_graph, reference;
   std::map<std::string, float> scales;
   if (passes::HasQdq(e.graph)) {
     const ir::Graph folded = passes::PrepareForExport(e.graph);
-    float_graph = passes::StripQdq(folded);
+    reference = float_graph = passes::StripQdq(folded);
     for (const auto& [name, scale] : passes::CollectScales(folded)) scales[name] = scale;
   } else {
     const PtqResult result = QuantizeAfterTraining(e.graph, e.images, options.ptq);
+    // Bias correction made another network of it, which in floating point is the worse one.
     float_graph = result.float_graph;
+    reference = passes::PrepareForExport(e.graph);
     scales.insert(result.scales.begin(), result.scales.end());
   }
-  const OutputMeter meter(float_graph, FirstImages(e.images(), options.ptq.probe_images), options.ptq.device,
+  const OutputMeter meter(reference, FirstImages(e.images(), options.ptq.probe_images), options.ptq.device,
                           options.ptq.threads);
   const OutputError all = meter.Measure(QuantizeWithScales(float_graph, scales, options.ptq.keep_fp32));
   const std::vector<LayerSensitivity> layers =
