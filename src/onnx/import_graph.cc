@@ -335,6 +335,14 @@ class Builder {
               Tensor::From<int64_t>({end - start}, Shape(shape.begin() + start, shape.begin() + end)));
   }
 
+  // Kernels, strides, pads, groups, axes: products of these with sizes count in 64 bits.
+  static bool IsSmall(const ir::Attr& attr) {
+    const auto small = [](int64_t v) { return v >= -(1 << 20) && v <= (1 << 20); };
+    if (const auto* i = std::get_if<int64_t>(&attr)) return small(*i);
+    const auto* list = std::get_if<std::vector<int64_t>>(&attr);
+    return list == nullptr || std::all_of(list->begin(), list->end(), small);
+  }
+
   // Drops what octet's operator does not need to be told, and fails on what it cannot do.
   static void FitAttributes(RawNode* node, const OpDef& def) {
     for (auto it = node->attrs.begin(); it != node->attrs.end();) {
@@ -346,6 +354,7 @@ class Builder {
         it = node->attrs.erase(it);
         continue;
       }
+      OCTET_REQUIRE(IsSmall(it->second), "{}: attribute '{}' holds a number beyond 2^20", node->where(), it->first);
       if (found->default_value.index() != it->second.index()) {
         const auto* i = std::get_if<int64_t>(&it->second);
         if (i != nullptr && std::holds_alternative<float>(found->default_value)) {

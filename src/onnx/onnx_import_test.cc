@@ -314,6 +314,15 @@ TEST_F(Import, NodesThatAreNotWhole) {
   EXPECT_THAT(with(Node("Expand", {"f", "huge"}, {"y"})), HasSubstr("the computed constants exceed 2 GiB"));
   EXPECT_THAT(with(Node("Expand", {"x", "wide"}, {"y"})), HasSubstr("m.onnx"));
   EXPECT_THAT(with(Node("Reshape", {"x", "hole"}, {"y"})), HasSubstr("is too large"));
+  Ints("repeats", {1, 1, INT64_MAX, 1});
+  Ints("pads", {0, 0, INT64_MAX, 0, 0, 0, 1, 0});
+  EXPECT_THAT(with(Node("Tile", {"x", "repeats"}, {"y"})), HasSubstr("hold 9223372036854775807"));
+  EXPECT_THAT(with(Node("Pad", {"x", "pads"}, {"y"})), HasSubstr("a pad of 9223372036854775807"));
+  EXPECT_THAT(with(Node("MaxPool", {"x"}, {"y"}, {{"kernel_shape", std::vector<int64_t>{INT64_MAX, 1}}})),
+              HasSubstr("attribute 'kernel_shape' holds a number beyond 2^20"));
+  Ints("halves", {INT64_MAX, INT64_MAX});
+  RawNode split = Node("Split", {"x", "halves"}, {"y", "z"}, {{"axis", int64_t{1}}});
+  EXPECT_THAT(with(split), HasSubstr("of an axis of size 3"));
   EXPECT_THAT(with(Node("Range", {"zero", "far", "one"}, {"y"})), HasSubstr("are too many numbers"));
   EXPECT_THAT(with(Node("Relu", {"x"}, {"x"})), HasSubstr("a node writes 'x', which is an input or initializer"));
   EXPECT_THAT(with(Node("Relu", {"x"}, {"f"})), HasSubstr("a node writes 'f'"));

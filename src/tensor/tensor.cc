@@ -42,10 +42,11 @@ DType DTypeFromName(std::string_view name) {
 int64_t NumElements(const Shape& shape) {
   int64_t n = 1, without_zeros = 1;
   for (const int64_t d : shape) {
-    // Sizes come from files. Below 2^60, bytes still count in 64 bits, and so does the product of some of the sizes.
+    // Sizes come from files. Below 2^42, bytes still count in 64 bits, and so do the size of a part of the axes and
+    // its product with a stride or a kernel.
     const int64_t factor = d == 0 ? 1 : d;
     OCTET_REQUIRE(!__builtin_mul_overflow(without_zeros, factor, &without_zeros) &&
-                      without_zeros < (int64_t{1} << 60) && without_zeros > -(int64_t{1} << 60),
+                      without_zeros < (int64_t{1} << 42) && without_zeros > -(int64_t{1} << 42),
                   "a tensor of shape {} is too large", ToString(shape));
     n *= d;
   }

@@ -51,7 +51,7 @@ struct DTypeOf<bool> {
 
 using Shape = std::vector<int64_t>;
 
-int64_t NumElements(const Shape& shape);   // product; 1 for rank 0. Throws Error(kUser) beyond 2^60
+int64_t NumElements(const Shape& shape);   // product; 1 for rank 0. Throws Error(kUser) beyond 2^42
 std::string ToString(const Shape& shape);  // "[1,3,224,224]"; a dynamic size (-1) prints as "N"
 
 class Tensor {

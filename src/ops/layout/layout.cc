@@ -9,6 +9,8 @@
 namespace octet::ops {
 namespace {
 
+constexpr int64_t kLargestCount = 1 << 20;  // of repeats and pads: products with sizes still count in 64 bits
+
 using ir::InputRole;
 
 int64_t RankOf(const Node& node, const Inputs& inputs) {
@@ -133,7 +135,8 @@ Types InferTile(const Node& node, const Inputs& inputs) {
   OCTET_REQUIRE(repeats.size() == out.size(), "{}: {} repeats for {}", Label(node), repeats.size(),
                 Describe(inputs[0]));
   for (size_t i = 0; i < out.size(); ++i) {
-    OCTET_REQUIRE(repeats[i] >= 0, "{}: repeats {} hold {}", Label(node), octet::ToString(repeats), repeats[i]);
+    OCTET_REQUIRE(repeats[i] >= 0 && repeats[i] <= kLargestCount, "{}: repeats {} hold {}", Label(node),
+                  octet::ToString(repeats), repeats[i]);
     if (out[i] >= 0) out[i] *= repeats[i];
   }
   return One(inputs[0]->type.dtype, out);
@@ -236,7 +239,7 @@ std::vector<SliceAxis> NormalSlice(const Node& node, const Shape& shape, const s
     const int64_t start = step > 0 ? place(starts[i], 0, size) : place(starts[i], 0, size - 1);
     const int64_t end = step > 0 ? place(ends[i], 0, size) : place(std::max(ends[i], -size - 1), -1, size - 1);
     const int64_t span = step > 0 ? end - start : start - end;
-    const int64_t stride = step > 0 ? step : -step;
+    const int64_t stride = step > 0 ? step : -std::max(step, -INT64_MAX);
     out.push_back({axis, start, step, size == 0 || span <= 0 ? 0 : (span - 1) / stride + 1});
   }
   return out;
@@ -250,6 +253,9 @@ PadAmounts NormalPads(const Node& node, size_t rank, const std::vector<int64_t>&
   PadAmounts out{std::vector<int64_t>(rank, 0), std::vector<int64_t>(rank, 0)};
   for (size_t i = 0; i < count; ++i) {
     const int64_t axis = axes.empty() ? static_cast<int64_t>(i) : NormalAxis(node, axes[i], static_cast<int64_t>(rank));
+    for (const int64_t pad : {pads[i], pads[count + i]}) {
+      OCTET_REQUIRE(pad >= -kLargestCount && pad <= kLargestCount, "{}: a pad of {}", Label(node), pad);
+    }
     out.begin[axis] = pads[i];
     out.end[axis] = pads[count + i];
   }
@@ -259,6 +265,10 @@ PadAmounts NormalPads(const Node& node, size_t rank, const std::vector<int64_t>&
 std::vector<int64_t> SplitSizes(const Node& node, int64_t size, const std::vector<int64_t>& wanted) {
   const auto parts = static_cast<int64_t>(node.outputs.size());
   if (!wanted.empty()) {
+    for (const int64_t part : wanted) {
+      OCTET_REQUIRE(part >= 0 && part <= size, "{}: split {} of an axis of size {}", Label(node),
+                    octet::ToString(wanted), size);
+    }
     const int64_t sum = std::accumulate(wanted.begin(), wanted.end(), int64_t{0});
     OCTET_REQUIRE(static_cast<int64_t>(wanted.size()) == parts && sum == size,
                   "{}: split {} does not cover {} outputs of an axis of size {}", Label(node), octet::ToString(wanted),

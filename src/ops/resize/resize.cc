@@ -107,7 +107,7 @@ std::vector<ResizeAxis> ResolveResize(const Node& node, const Shape& shape, cons
   for (size_t i = 0; i < axes.size(); ++i) {
     ResizeAxis& a = out[axes[i]];
     if (!scales.empty()) {
-      OCTET_REQUIRE(scales[i] > 0, "{}: scale {} on axis {}", Label(node), scales[i], axes[i]);
+      OCTET_REQUIRE(scales[i] > 0 && scales[i] <= 0x1p20f, "{}: scale {} on axis {}", Label(node), scales[i], axes[i]);
       a.scale = scales[i];
       a.out = static_cast<int64_t>(std::floor(static_cast<double>(a.in) * a.scale));
     } else if (policy == "stretch") {
