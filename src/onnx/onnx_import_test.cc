@@ -368,6 +368,21 @@ TEST_F(Import, TensorsThatCannotBeRead) {
   const std::string place = Message(13, Message(1, "location") + Message(2, "no_such.bin"));
   EXPECT_THAT(error(Number(1, 2) + Number(2, 1) + w + place + Number(14, 1)),
               AllOf(HasSubstr("'no_such.bin', which cannot be read"), HasSubstr("beside the .onnx file")));
+  // Shapes of 4 TiB: errors before any memory is asked for.
+  const std::string huge = Number(1, 1 << 20) + Number(1, 1 << 20) + Number(2, 1) + w;
+  EXPECT_THAT(error(huge + Message(4, std::string(8, 'x'))), HasSubstr("2 values for the shape [1048576,1048576]"));
+  const std::string far = Message(13, Message(1, "location") + Message(2, "m.bin")) +
+                          Message(13, Message(1, "length") + Message(2, std::to_string(int64_t{1} << 42)));
+  const std::string folder = ::testing::TempDir() + fmt::format("octet_import_{}", ::getpid());
+  WriteFileAtomic(folder + "/m.bin", "short");
+  try {
+    WriteFileAtomic(folder + "/m.onnx", Bytes() + Initializer(huge + far + Number(14, 1)));
+    ImportOnnx(folder + "/m.onnx");
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("m.bin' ends too early; needed 4398046511104 bytes at 0"));
+  }
+  std::filesystem::remove_all(folder);
   const std::string outside = Message(13, Message(1, "location") + Message(2, "../secret.bin"));
   EXPECT_THAT(error(Number(1, 2) + Number(2, 1) + w + outside + Number(14, 1)),
               HasSubstr("expected a file beside the .onnx file"));

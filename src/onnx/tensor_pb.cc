@@ -61,6 +61,11 @@ std::string ExternalBytes(const Proto& proto, const std::string& where, const st
                 path);
   OCTET_REQUIRE(length == static_cast<int64_t>(bytes), "{}: external data of {} bytes; the shape needs {}", where,
                 length, bytes);
+  // Before memory is asked for.
+  std::error_code unknown;
+  const uintmax_t there = fs::file_size(path, unknown);
+  OCTET_REQUIRE(!unknown && offset >= 0 && static_cast<uintmax_t>(offset) <= there && bytes <= there - offset,
+                "{}: '{}' ends too early; needed {} bytes at {}", where, path, bytes, offset);
   std::string data(bytes, '\0');
   in.seekg(offset);
   in.read(data.data(), static_cast<std::streamsize>(bytes));
@@ -71,8 +76,10 @@ std::string ExternalBytes(const Proto& proto, const std::string& where, const st
 
 template <typename T, typename List>
 Tensor FromList(const List& list, const Shape& shape, const std::string& where) {
+  // Before the tensor is made: a damaged shape asks for no memory.
+  OCTET_REQUIRE(list.size() == NumElements(shape), "{}: {} values for the shape {}", where, list.size(),
+                ToString(shape));
   Tensor tensor(DTypeOf<T>::value, shape);
-  OCTET_REQUIRE(list.size() == tensor.size(), "{}: {} values for the shape {}", where, list.size(), ToString(shape));
   T* to = tensor.mutable_data<T>();
   for (int i = 0; i < list.size(); ++i) to[i] = static_cast<T>(list.Get(i));
   return tensor;
