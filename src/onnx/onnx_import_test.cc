@@ -302,6 +302,8 @@ TEST_F(Import, NodesThatAreNotWhole) {
     model.nodes = {std::move(node)};
     return ErrorText();
   };
+  EXPECT_THAT(with(Node("Max", {"x"}, {})), HasSubstr("it has no output"));
+  EXPECT_THAT(with(Node("Sum", {}, {"y"})), HasSubstr("it has no input"));
   EXPECT_THAT(with(Node("Shape", {}, {"y"})), HasSubstr("its inputs or attributes are not those of ONNX's Shape"));
   EXPECT_THAT(with(Node("Size", {"", "x"}, {"y"})), HasSubstr("an input is missing"));
   EXPECT_THAT(with(Node("Shape", {"x"}, {"y"}, {{"start", 1.0f}})), HasSubstr("not those of ONNX's Shape"));

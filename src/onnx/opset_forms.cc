@@ -374,6 +374,7 @@ Nodes QuantizePair(RawNode node, const FormContext& c) {
 }
 
 Nodes Variadic(RawNode node, const FormContext& c) {
+  OCTET_REQUIRE(!node.inputs.empty(), "{}: it has no input", node.where());
   if (node.inputs.size() == 1) return {Step(node, "Identity", {node.inputs[0]}, node.outputs[0])};
   if (node.op == "Sum" && node.inputs.size() == 2) return {Renamed(std::move(node), "Add")};
   if (node.op != "Sum" || c.op_exists("Sum")) return {std::move(node)};
@@ -450,6 +451,7 @@ bool IsReplacedOnImport(const std::string& op) {
 }
 
 std::vector<RawNode> ToKnownForm(RawNode node, const FormContext& context) {
+  OCTET_REQUIRE(!node.outputs.empty(), "{}: it has no output", node.where());  // the rules read outputs[0]
   if (IsQLinear(node.op)) return SplitQLinear(node, context, Window);
   const auto rule = Rules().find(node.op);
   if (rule == Rules().end()) return {std::move(node)};
