@@ -1,7 +1,9 @@
 #include "tensor/tensor.h"
 
 #include <cstring>
+#include <limits>
 #include <new>
+#include <type_traits>
 
 namespace octet {
 namespace {
@@ -78,11 +80,26 @@ void* Tensor::mutable_raw() {
   return storage_.get();
 }
 
+namespace {
+
+// C++ says nothing about a float that its integer cannot hold: here it becomes the nearest one, and NaN 0.
+template <typename To, typename From>
+To Convert(From value) {
+  if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    if (!(value == value)) return 0;
+    if (value >= -static_cast<From>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::max();
+    if (value < static_cast<From>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
+  }
+  return static_cast<To>(value);
+}
+
+}  // namespace
+
 template <typename T>
 std::vector<T> Tensor::ToVector() const {
   std::vector<T> out(static_cast<size_t>(size()));
   const auto fill = [&](const auto* from) {
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(from[i]);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = Convert<T>(from[i]);
   };
   switch (dtype_) {
     case DType::kF32: fill(data<float>()); break;

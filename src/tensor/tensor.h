@@ -96,7 +96,7 @@ class Tensor {
     OCTET_CHECK(DTypeOf<T>::value == dtype_, "tensor is {}", NameOf(dtype_));
     return static_cast<T*>(mutable_raw());
   }
-  // The elements converted to T, whatever the dtype.
+  // The elements converted to T, whatever the dtype; floats beyond an integer become its nearest value, NaN 0.
   template <typename T>
   std::vector<T> ToVector() const;
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace octet {
 namespace {
 
@@ -28,6 +30,12 @@ TEST(Tensor, ReshapeShares) {
   const Tensor a = Tensor::From<int8_t>({2, 2}, {1, 2, 3, 4});
   EXPECT_EQ(a.Reshaped({4}).raw(), a.raw());
   EXPECT_THROW(a.Reshaped({5}), Error);
+}
+
+TEST(Tensor, FloatsBeyondAnIntegerBecomeItsNearestValue) {
+  const Tensor t = Tensor::From<float>({4}, {3.7e19f, -3.7e19f, NAN, -2.5f});
+  EXPECT_THAT(t.ToVector<int64_t>(), testing::ElementsAre(INT64_MAX, INT64_MIN, 0, -2));
+  EXPECT_THAT(t.ToVector<int8_t>(), testing::ElementsAre(127, -128, 0, -2));
 }
 
 TEST(Tensor, SizesBeyondMemoryAreErrors) {
