@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "data/image_folder.h"
 #include "data/synthetic.h"
-#include "data/synthetic_parts.h"
+#include "data/synthetic_parts_cv.h"
 
 namespace octet::data {
 namespace {

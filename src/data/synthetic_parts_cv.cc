@@ -1,3 +1,5 @@
+#include "data/synthetic_parts_cv.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -8,7 +10,6 @@
 
 #include "base/error.h"
 #include "data/synthetic.h"
-#include "data/synthetic_parts.h"
 
 namespace octet::data {
 namespace {

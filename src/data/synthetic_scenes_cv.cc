@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "data/synthetic.h"
-#include "data/synthetic_parts.h"
+#include "data/synthetic_parts_cv.h"
 
 namespace octet::data {
 namespace {
