@@ -197,17 +197,17 @@ bool NoData() {
 }
 
 TEST(Conformance, Node) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   EXPECT_GE(RunFolder("node").passed, 300);
 }
 
 TEST(Conformance, PytorchOperator) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   EXPECT_GE(RunFolder("pytorch-operator").passed, 30);
 }
 
 TEST(Conformance, PytorchConverted) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   EXPECT_GE(RunFolder("pytorch-converted").passed, 33);
 }
 
@@ -215,7 +215,7 @@ TEST(Conformance, PytorchConverted) {
 class Light : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Light, Network) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   if (std::string(GetParam()) == "vgg19" && std::getenv("OCTET_SLOW_TESTS") == nullptr) {
     GTEST_SKIP() << "half a minute; set OCTET_SLOW_TESTS=1";
   }
@@ -240,7 +240,7 @@ INSTANTIATE_TEST_SUITE_P(All, Light,
 // ---- pretrained networks
 
 TEST(Pretrained, GoldenOutputs) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   ops::InstallOps();
   int count = 0;
   for (const auto& entry : fs::directory_iterator(SharedData() + "/models")) {
@@ -278,7 +278,7 @@ TEST(Pretrained, GoldenOutputs) {
 
 // ONNX Runtime's small Q/DQ networks: what we import we write again unchanged, and the rest is refused with a reason.
 TEST(Pretrained, QuantizedModels) {
-  if (!fs::exists(SharedData() + "/ort_qdq_models")) GTEST_SKIP();
+  if (!fs::exists(SharedData() + "/ort_qdq_models")) GTEST_SKIP() << "skipped: the shared data has no ort_qdq_models";
   ops::InstallOps();
   int imported = 0;
   std::vector<std::string> refused;
@@ -303,7 +303,7 @@ TEST(Pretrained, QuantizedModels) {
 }
 
 TEST(Pretrained, CustomOperatorIsNamed) {
-  if (NoData()) GTEST_SKIP();
+  if (NoData()) GTEST_SKIP() << "the shared data is absent";
   ops::InstallOps();
   try {
     ImportOnnx(SharedData() + "/models/qonnx_espcn_nnresize_quant.onnx");
