@@ -22,7 +22,7 @@ __attribute__((always_inline)) inline void Unroll(F&& f) {
 }
 #define OCTET_UNROLLED(i) [&](auto i) __attribute__((always_inline))
 
-// In assembly for the reason given in product_s16_avx512.cc.
+// In assembly for the reason given in product_s16_tile.h.
 __attribute__((always_inline)) inline void AddProducts(__m512i* sum, __m512i u8, __m512i s8) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(u8), "v"(s8));
 }
