@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 
@@ -149,12 +150,18 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
       amax = AmaxOfExtremes(p);
     } else if (options.scale_needs_range) {
       std::vector<float> parts(kChunks, 0.0f);
+      // Nothing exceeds the clip: once it is reached, the rest need not be looked at.
+      const float bound = std::max(std::fabs(tail.low), std::fabs(tail.high));
+      std::atomic<bool> reached{false};
       rows.ForEach([&](int64_t k, int64_t first, int64_t count) {
+        if (reached) return;
         sums.ForEach(first, count, [&](const int32_t* piece, int64_t at, int64_t n) {
+          if (reached) return;
           BlockTail t = tail;
           t.residual = residual != nullptr ? residual + at * rows.channels : nullptr;
           float& part = parts[static_cast<size_t>(k)];
           part = std::max(part, RangeOfSums(piece, n, rows.channels, t));
+          if (part >= bound) reached = true;
         });
       });
       amax = *std::max_element(parts.begin(), parts.end());

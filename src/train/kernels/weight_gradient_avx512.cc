@@ -118,16 +118,24 @@ void WeightTileFor(int64_t rows, const char* a, const char* b, const Strip& stri
   }
 }
 
-std::vector<Band> BandsOf(const ConvShape& s, const GradientLayout& g) {
+// As large as a scale and a sum allow, or with operands of about `most_bytes`.
+std::vector<Band> BandsOf(const ConvShape& s, const GradientLayout& g, const Folded& f, int64_t most_bytes) {
+  const int64_t k_blocks = (s.out_channels + kLanes - 1) / kLanes;
+  const int64_t row_bytes =
+      (k_blocks * kLanes * f.pairs + f.padded * f.copies * f.copy_pairs * s.strides[0]) * kPairBytes;
+  const int64_t fit = std::max<int64_t>(4, most_bytes / row_bytes);  // rows
+  const int64_t most_images = std::min(g.images_per_scale, std::max<int64_t>(1, fit / s.out[0]));
   std::vector<Band> bands;
-  const int64_t most_rows = std::max<int64_t>(1, kMostPixels / s.out[1]);
-  for (int64_t n = 0; n < s.batch; n += g.images_per_scale) {
-    const int64_t images = std::min(g.images_per_scale, s.batch - n);
-    const int64_t parts = images > 1 ? 1 : (s.out[0] + most_rows - 1) / most_rows;
+  for (int64_t n = 0; n < s.batch;) {
+    const int64_t in_scale = std::min(g.images_per_scale - n % g.images_per_scale, s.batch - n);
+    const int64_t images = std::min(most_images, in_scale);
+    const int64_t rows = std::min(std::max<int64_t>(1, kMostPixels / s.out[1]), fit);
+    const int64_t parts = images > 1 ? 1 : (s.out[0] + rows - 1) / rows;
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t begin = s.out[0] * p / parts;
       bands.push_back({n, images, begin, s.out[0] * (p + 1) / parts - begin});
     }
+    n += images;
   }
   return bands;
 }
@@ -273,13 +281,15 @@ void WeightGradientS16(const ConvShape& s, const GradientLayout& g, const int16_
                        const int8_t* x, const float* factor, float* dweight, Scratch* scratch,
                        const ParallelFor& parallel) {
   const Folded f = FoldOf(s);
-  const std::vector<Band> bands = BandsOf(s, g);
+  constexpr int64_t kCacheBytes = 3 << 18;  // most of a second-level cache
+  std::vector<Band> bands = BandsOf(s, g, f, kCacheBytes);
   const auto count = static_cast<int64_t>(bands.size());
   const int64_t weights = s.out_channels * s.kernel[0] * f.columns * f.in;
   const auto scale_of = [&](const Band& band) { return scale[band.image / g.images_per_scale]; };
   const int64_t parts = PartsOf(count, weights);
   if (parts == 1) {
     constexpr int64_t kJobs = 16;
+    bands = BandsOf(s, g, f, INT64_MAX);
     const BandWork::Sizes sizes = BandWork::SizesOf(s, f, bands, kJobs);
     auto* memory = scratch->Get<int16_t>(sizes.all());
     for (const Band& band : bands) {
