@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 600
 
 help:
 	@echo 'make demo [DATA=folder]   train FP32, PTQ, QAT; export; INT8 engine; compare (under 10 minutes on 2 cores)'
-	@echo 'make demo-detector        the same for EfficientDet-D0, on drawn scenes with boxes (about 20 minutes on 2 quiet cores)'
+	@echo 'make demo-detector        the same for EfficientDet-Lite0, on drawn scenes with boxes'
 	@echo 'make test                 all tests but the slow ones'
 	@echo 'make test-all             these as well: every backbone through everything'
 	@echo 'make build                programs in $(BUILD)/bin'
@@ -44,7 +44,7 @@ demo: build
 
 demo-detector: build
 	@test -f demo_detector/data/val.json || $(BUILD)/bin/octet dataset synth-scenes -o demo_detector/data --train 800 --val 200
-	@SPEC=examples/demo_efficientdet_d0.yaml OUT_DIR=demo_detector EPOCHS=20 QAT_EPOCHS=8 QAT_LR=0.001 \
+	@SPEC=examples/demo_efficientdet_lite0.yaml OUT_DIR=demo_detector EPOCHS=16 QAT_EPOCHS=6 QAT_LR=0.001 \
 	  scripts/detector_workflow.sh demo_detector/data val
 
 check:
