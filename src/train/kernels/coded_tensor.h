@@ -13,7 +13,8 @@ namespace octet::train {
 
 // A gradient that one block's backward leaves for another's, which adds it to its own.
 struct PassedGradient : torch::CustomClassHolder {
-  at::Tensor gradient;
+  at::Tensor gradient;  // f32, NHWC memory
+  at::Tensor passes;    // it counts where the lowest bit of these u16 is 1; undefined: everywhere
 };
 
 // The tensor float(codes) * scale.

@@ -13,15 +13,20 @@ struct DataTile {
   float scale[8];
   __mmask16 last;  // lanes of the last vector
   bool add;
+  const uint16_t* passes[8];
 };
 
 template <int NV>
 __attribute__((always_inline)) inline void StoreRow(const __m512i* sums, float scale, __mmask16 last, bool add,
-                                                    float* to) {
+                                                    const uint16_t* passes, float* to) {
   const __m512 by = _mm512_set1_ps(scale);
   Unroll<NV>(OCTET_UNROLLED(j) {
     const __mmask16 mask = j + 1 < NV ? __mmask16{0xffff} : last;
-    const __m512 before = _mm512_maskz_loadu_ps(add ? mask : __mmask16{0}, to + j * kLanes);
+    __mmask16 held = add ? mask : __mmask16{0};
+    if (passes != nullptr) {
+      held &= _mm256_test_epi16_mask(_mm256_maskz_loadu_epi16(mask, passes + j * kLanes), _mm256_set1_epi16(1));
+    }
+    const __m512 before = _mm512_maskz_loadu_ps(held, to + j * kLanes);
     _mm512_mask_storeu_ps(to + j * kLanes, mask, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[j]), by, before));
   });
 }
@@ -34,7 +39,7 @@ __attribute__((noinline)) void DataTileOf(const DataTile& tile, const char* b, c
   Unroll<MR>(OCTET_UNROLLED(i) {
     __m512i sums[NV];  // a copy: else the compiler keeps all of acc in memory as well
     Unroll<NV>(OCTET_UNROLLED(j) { sums[j] = acc[i * NV + j]; });
-    StoreRow<NV>(sums, tile.scale[i], tile.last, tile.add, tile.to[i]);
+    StoreRow<NV>(sums, tile.scale[i], tile.last, tile.add, tile.passes[i], tile.to[i]);
   });
 }
 
@@ -109,7 +114,7 @@ std::vector<Phase> PhasesOf(const ConvShape& s, const GradientLayout& g, int64_t
 
 void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& phase, const int16_t* gradient,
                     const float* scale, const char* weights, int64_t block, int64_t begin, int64_t end, bool add,
-                    float* dx) {
+                    const uint16_t* passes, float* dx) {
   const int64_t padded = (s.in_channels - block + kLanes - 1) / kLanes * kLanes;
   const int64_t vectors = std::min(kBlock, padded) / kLanes;
   const int64_t most = vectors == 4 ? 6 : 8;
@@ -127,6 +132,7 @@ void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& ph
       tile.a[m] = reinterpret_cast<const char*>(gradient + g.first + n * g.image + i * g.row + j * g.channels);
       const int64_t h = phase.y + i * s.strides[0], w = phase.x + j * s.strides[1];
       tile.to[m] = dx + ((n * s.in[0] + h) * s.in[1] + w) * s.in_channels + block;
+      tile.passes[m] = passes != nullptr ? passes + (tile.to[m] - dx) : nullptr;
       tile.scale[m] = scale[n / g.images_per_scale];
       if (++j == phase.cols) {
         j = 0;
@@ -148,7 +154,8 @@ void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& ph
 }  // namespace
 
 void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t* gradient, const float* scale,
-                     const int8_t* weight, bool add, float* dx, Scratch* scratch, const ParallelFor& parallel) {
+                     const int8_t* weight, bool add, const uint16_t* passes, float* dx, Scratch* scratch,
+                     const ParallelFor& parallel) {
   const int64_t taps = s.kernel[0] * s.kernel[1], pairs = g.channels / 2;
   const int64_t padded = (s.in_channels + kLanes - 1) / kLanes * kLanes;
   int16_t* packed = scratch->Get<int16_t>(2 * taps * pairs * padded);
@@ -165,7 +172,7 @@ void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t*
     for (const Phase& phase : phases[static_cast<size_t>(std::min(kBlock, padded - block) / kLanes - 1)]) {
       const int64_t pixels = s.batch * phase.rows * phase.cols;
       DataGradientOf(s, g, phase, gradient, scale, weights, block, pixels * part / parts, pixels * (part + 1) / parts,
-                     add, dx);
+                     add, passes, dx);
     }
   });
 }

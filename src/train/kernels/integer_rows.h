@@ -41,6 +41,9 @@ void CodesOfSums(const int32_t* sums, int64_t rows, int64_t channels, const Bloc
 void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, double* sum_g,
                        double* sum_gx, float* most, float* g);
 
+// g of dense tensors.
+void PassedValues(const float* dy, const uint16_t* saved, int64_t count, float* g);
+
 // y = a[c] g + p[c] x^ + q[c], as rounded codes, as f32, or rounded to bfloat16.
 void GradientCodes(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, const float* a,
                    const float* p, const float* q, int16_t* y);

@@ -182,6 +182,14 @@ void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int
   }
 }
 
+void PassedValues(const float* dy, const uint16_t* saved, int64_t count, float* g) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const __mmask16 mask = MaskFor(count - i);
+    const Saved x(saved + i, mask);
+    _mm512_mask_storeu_ps(g + i, mask, _mm512_maskz_loadu_ps(mask & x.passes, dy + i));
+  }
+}
+
 void GradientCodes(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, const float* a,
                    const float* p, const float* q, int16_t* y) {
   for (int64_t r = 0; r < rows; ++r) {
