@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ struct WalkOptions {
   std::string folder;  // where the files go: fp32.onnx, fused.qdq.onnx, fused.calib.cache, x.npy, ...
   int64_t batch = 4;
   std::vector<std::string> recipes = {"fused", "inputs"};
-  // So many parameters may stay for one that moves in two steps. With batch norm folded into untrained weights most of a
-  // network's activations are off or clipped: a file from an exporter needs more than a network of the zoo.
+  // So many parameters may stay for one that moves in two steps. With batch norm folded into untrained weights most of
+  // a network's activations are off or clipped: a file from an exporter needs more than a network of the zoo.
   double still = 0.25;
   // One code in so many may differ by 1 between engine and LibTorch: a near-tie behind a float operator (a mean, a
   // sigmoid; for files also LayerNormalization and Gelu).
@@ -30,8 +31,8 @@ struct WalkResult {
   int64_t trained = 0;      // parameters that the FP32 steps changed
   int64_t activations = 0;  // quantizers, recipe fused
   int64_t weights = 0;
-  int64_t codes = 0;  // compared between the engine and LibTorch
-  std::vector<std::string> fallbacks;  // nodes that the engine runs by reference kernels, recipe fused
+  int64_t codes = 0;                     // compared between the engine and LibTorch
+  std::map<std::string, int> fallbacks;  // operators that the engine runs by reference kernels, recipe fused
 };
 
 // Checks on the way, each a thrown octet::Error that says what failed: the loss is finite, every trainable parameter
