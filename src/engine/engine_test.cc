@@ -184,7 +184,15 @@ TEST(Engine, FloatBatchNormAndConstants) {
   v = maker.Value("Mul", "by_channel", {v, constant("m", {5, 1, 1}, 5, -1)}, {});
   v = maker.Value("Add", "one", {constant("one_number", {}, 6, 0), v}, {});
   v = maker.Value("Mul", "everywhere", {v, constant("all", {1, 5, 4, 3}, 7, -1)}, {});
-  v = maker.Value("Add", "gate", {v, maker.Value("GlobalAveragePool", "mean_of_x", {x}, {})}, {});
+  const ir::ValueId mean = maker.Value("GlobalAveragePool", "mean_of_x", {x}, {});
+  v = maker.Value("Add", "gate", {v, mean}, {});
+  v = maker.Value("Sub", "minus", {v, mean}, {});
+  v = maker.Value("Sub", "from", {constant("n", {5, 1, 1}, 9, 0), v}, {});
+  v = maker.Value("Mul", "by_column", {v, constant("columns", {3}, 14, 0)}, {});
+  v = maker.Value("Sub", "by_pixel", {v, constant("pixels", {1, 4, 3}, 15, 0)}, {});
+  v = maker.Value("Div", "by_row", {v, constant("rows", {1, 1, 4, 1}, 16, 1)}, {});
+  v = maker.Value("Div", "over", {v, constant("d", {}, 12, 1)}, {});
+  v = maker.Value("Div", "under", {constant("e", {}, 13, 1), maker.Value("Sigmoid", "positive", {v}, {})}, {});
   g.MarkOutput(v);
   ir::InferTypes(g);
   const Tensor image = RandomInput({2, 5, 4, 3}, 8);
