@@ -9,7 +9,7 @@ Step BindNode(Session& session, ir::NodeId id) {
   const ir::Node& node = session.graph().node(id);
   Step step;
   step.node = id;
-  for (const auto bind : {BindQuantized, BindCopies, BindFloat, BindMove}) {
+  for (const auto bind : {BindQuantized, BindCopies, BindFloat, BindNorm, BindMove}) {
     if (bind(session, id, step)) return step;
   }
   step.parallel = false;

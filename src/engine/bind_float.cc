@@ -124,19 +124,22 @@ bool BindTwo(Session& session, const Node& node, Step& step) {
   if (a.shape != y.type.shape) return false;
   Shape padded(y.type.shape.size() - std::min(y.type.shape.size(), b.shape.size()), 1);
   padded.insert(padded.end(), b.shape.begin(), b.shape.end());
-  // Element k of the result meets element k / repeat % count of b: b has the result's sizes on some neighbouring axes.
-  int64_t repeat = 1, count = 1;
+  // From the back, b has: 1 on axes of `repeat` elements, the result's sizes (`inner`), 1 again (`skip`), the result's
+  // sizes again (`outer`), and 1 on the rest.
+  int64_t repeat = 1, inner = 1, skip = 1, outer = 1;
   size_t axis = padded.size();
   for (; axis > 0 && padded[axis - 1] == 1; --axis) repeat *= y.type.shape[axis - 1];
-  for (; axis > 0 && padded[axis - 1] == y.type.shape[axis - 1]; --axis) count *= padded[axis - 1];
-  if (count != NumElements(b.shape) || repeat == 0) return false;
+  for (; axis > 0 && padded[axis - 1] == y.type.shape[axis - 1]; --axis) inner *= padded[axis - 1];
+  for (; axis > 0 && padded[axis - 1] == 1; --axis) skip *= y.type.shape[axis - 1];
+  for (; axis > 0 && padded[axis - 1] == y.type.shape[axis - 1]; --axis) outer *= padded[axis - 1];
+  if (inner * outer != NumElements(b.shape) || NumElements(y.type.shape) == 0) return false;
   const auto run = [&](auto f) {
     step.run = [=, &y](int part, int parts) {
       const Range range = Share(NumElements(y.type.shape) / repeat, part, parts);
       const float* x0 = a.data();
       const float* x1 = b.data();
       for (int64_t i = range.begin; i < range.end; ++i) {
-        const float v = x1[i % count];
+        const float v = x1[i % inner + i / (inner * skip) % outer * inner];
         for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) F32(y)[k] = swapped ? f(v, x0[k]) : f(x0[k], v);
       }
     };
