@@ -12,6 +12,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -28,6 +29,7 @@ def main():
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--qat", action="store_true")
+    parser.add_argument("--rest", type=float, default=0, help="seconds before each run: a throttled machine recovers")
     parser.add_argument("cases", nargs="*", default=["resnet_18:16:224", "resnet_18:32:64", "mobilenet_v2:16:224"])
     args = parser.parse_args()
     columns = ["PyTorch", "octet"]
@@ -51,6 +53,7 @@ def main():
         speed = {name: [] for name in commands}
         for _ in range(args.rounds):
             for name, command in commands.items():
+                time.sleep(args.rest)
                 speed[name].append(images_per_second(command))
         # Times of a step are inverse to speeds: a ratio of times is the median of the rounds' ratios.
         def ratio(of, to):

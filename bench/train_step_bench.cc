@@ -128,11 +128,16 @@ int main(int argc, char** argv) {
                   rest_cpu / (steps - 1) * 1e3);
     }
     std::sort(seconds.begin(), seconds.end());
+    double parameters = 0;  // MiB
+    for (const train::Parameter& p : module.parameters()) {
+      if (p.trainable) parameters += static_cast<double>(p.size) * sizeof(float) / (1 << 20);
+    }
+    const double grown = StatusMib("VmHWM") - before;
     std::printf(
         "octet %s %s batch %ld size %ld: %.1f images/s, %.1f ms a step (median %.1f), CPU %.1f ms, memory %.0f MiB, "
-        "loss %.4f\n",
+        "without gradients and momentum of parameters %.0f MiB, loss %.4f\n",
         network.c_str(), mode.c_str(), static_cast<long>(batch_size), static_cast<long>(size), batch_size / best,
-        best * 1e3, seconds[seconds.size() / 2] * 1e3, best_cpu * 1e3, StatusMib("VmHWM") - before, loss);
+        best * 1e3, seconds[seconds.size() / 2] * 1e3, best_cpu * 1e3, grown, grown - 2 * parameters, loss);
   } catch (const Error& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return e.exit_code();

@@ -1,6 +1,6 @@
-// The `octet` program. OpenMP's threads spin while they wait unless told otherwise before the library loads: with another busy
-// process on the machine that made training 3 to 6 times slower (docs/benchmarks.md), so the program starts itself again once
-// with OMP_WAIT_POLICY=passive, unless the user chose a policy.
+// The `octet` program. OpenMP's threads spin while they wait unless told otherwise before the library loads: with
+// another busy process on the machine that made training 3 to 6 times slower (docs/benchmarks.md), so the program
+// starts itself again once with OMP_WAIT_POLICY=passive, unless the user chose a policy.
 #include <unistd.h>
 
 #include <cstdlib>

@@ -8,8 +8,8 @@
 #include <set>
 #include <thread>
 
-#include "data/synthetic.h"
 #include "base/parallel.h"
+#include "data/synthetic.h"
 #include "data/test_folder.h"
 
 namespace octet::data {

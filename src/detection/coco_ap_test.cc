@@ -226,8 +226,8 @@ TEST(CocoApSpeed, FiveThousandImagesTakeSeconds) {
 TEST(CocoDetections, ImpossibleNumbersAreErrors) {
   const std::string path = ::testing::TempDir() + fmt::format("octet_detections_{}.json", ::getpid());
   for (const char* id : {"1e999", "1e300"}) {
-    WriteFileAtomic(
-        path, fmt::format(R"([{{"image_id": {}, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}}])", id));
+    WriteFileAtomic(path,
+                    fmt::format(R"([{{"image_id": {}, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}}])", id));
     try {
       ReadDetections(path);
       ADD_FAILURE() << id;

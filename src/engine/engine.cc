@@ -2,7 +2,7 @@
 
 #include "engine/network.h"
 #include "engine/plan.h"
-#include "engine/session.h"
+#include "engine/sliced_session.h"
 
 namespace octet::engine {
 
@@ -47,14 +47,17 @@ std::string Engine::description() const {
 }
 
 std::unique_ptr<Context> Engine::NewContext(const ContextOptions& options) const {
-  return std::unique_ptr<Context>(new Context(std::make_unique<Session>(network_, options)));
+  return std::unique_ptr<Context>(new Context(std::make_unique<SlicedSession>(network_, options)));
 }
 
-Context::Context(std::unique_ptr<Session> session) : session_(std::move(session)) {}
+Context::Context(std::unique_ptr<SlicedSession> session) : session_(std::move(session)) {}
 Context::~Context() = default;
 
 int64_t Context::batch() const {
-  return session_->options().batch;
+  return session_->batch();
+}
+int64_t Context::slice() const {
+  return session_->slice();
 }
 const std::vector<TensorInfo>& Context::inputs() const {
   return session_->inputs();

@@ -19,8 +19,8 @@
 
 namespace octet::engine {
 
-struct Network;  // engine/network.h
-class Session;   // engine/session.h
+struct Network;       // engine/network.h
+class SlicedSession;  // engine/sliced_session.h
 
 struct TensorInfo {
   std::string name;
@@ -31,12 +31,16 @@ struct ContextOptions {
   int64_t batch = 1;
   int threads = 1;
   bool keep_intermediates = false;  // gives every value its own memory, for Context::Intermediate
+  // The most images that go through the network together. A larger batch goes in slices of about equal size, which
+  // keeps activations in the cache and gives the same bits; where images may depend on each other (or with
+  // keep_intermediates) it goes in one piece. 0: chosen from the size of the activations.
+  int64_t slice = 0;
 };
 
 struct StepTime {
   std::string node;
   std::string op;
-  double ms = 0;          // of the last Run
+  double ms = 0;          // of all slices
   double macs = 0;        // multiply-accumulates of a convolution, else 0
   bool fallback = false;  // the operator's reference kernel: right, slow, allocates
 };
@@ -48,6 +52,7 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   int64_t batch() const;
+  int64_t slice() const;  // the most images that go through the network together; batch() when all do
   // Shapes with the context's batch.
   const std::vector<TensorInfo>& inputs() const;
   const std::vector<TensorInfo>& outputs() const;
@@ -69,8 +74,8 @@ class Context {
 
  private:
   friend class Engine;
-  explicit Context(std::unique_ptr<Session> session);
-  std::unique_ptr<Session> session_;
+  explicit Context(std::unique_ptr<SlicedSession> session);
+  std::unique_ptr<SlicedSession> session_;
 };
 
 class Engine {

@@ -131,6 +131,34 @@ Nchw AsNchw(const Shape& shape) {
   return result;
 }
 
+Graph WithBatch(const Graph& graph, int64_t batch) {
+  OCTET_REQUIRE(batch >= 1, "engine: a batch of {} makes no sense", batch);
+  Graph result = graph;
+  for (const ValueId id : result.inputs()) {
+    ir::TensorType type = result.value(id).type;
+    for (size_t i = 0; i < type.shape.size(); ++i) {
+      if (i == 0 && type.shape[i] == ir::kDynamic) type.shape[i] = batch;
+      OCTET_REQUIRE(type.shape[i] > 0, "engine: input '{}' has an unknown or empty size: {}", result.value(id).name,
+                    ir::ToString(type));
+    }
+    OCTET_REQUIRE(type.shape.empty() || type.shape[0] == batch,
+                  "engine: input '{}' has the fixed shape {}; a batch of {} does not fit", result.value(id).name,
+                  ir::ToString(type), batch);
+    result.set_type(id, type);
+  }
+  ir::InferTypes(result);
+  for (const ir::NodeId id : result.Order()) {
+    for (const ValueId out : result.node(id).outputs) {
+      if (out == kNoValue) continue;
+      for (const int64_t d : result.value(out).type.shape) {
+        OCTET_REQUIRE(d >= 0, "engine: node '{}': the size of '{}' is unknown", result.node(id).name,
+                      result.value(out).name);
+      }
+    }
+  }
+  return result;
+}
+
 std::shared_ptr<const Network> CompileNetwork(const Graph& graph, const std::map<std::string, std::string>& info,
                                               const std::string& isa) {
   ops::InstallOps();

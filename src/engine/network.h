@@ -38,6 +38,10 @@ struct Nchw {
 };
 Nchw AsNchw(const Shape& shape);
 
+// The graph with `batch` in place of an unknown batch, and all its types. Throws a user Error for a batch that the
+// inputs' sizes do not allow.
+ir::Graph WithBatch(const ir::Graph& graph, int64_t batch);
+
 // Checks the graph and packs weights. Throws a user Error that names a node which cannot run.
 std::shared_ptr<const Network> CompileNetwork(const ir::Graph& graph, const std::map<std::string, std::string>& info,
                                               const std::string& isa);

@@ -172,9 +172,10 @@ TEST(CApi, ContextsRunAtTheSameTime) {
 TEST(CApi, ARunAllocatesNothing) {
   for (unsigned seed = 30; seed < 40; ++seed) {
     const Loaded loaded(DemoPlan(seed));
-    for (const int threads : {1, 2}) {
+    // 1 image, and 19: more than one slice, of two sizes with one thread.
+    for (const auto& [batch, threads] : {std::pair{1, 1}, {1, 2}, {19, 1}, {19, 2}}) {
       octet_context* context = nullptr;
-      ASSERT_EQ(octet_context_create(loaded.engine, 1, threads, &context), OCTET_OK);
+      ASSERT_EQ(octet_context_create(loaded.engine, batch, threads, &context), OCTET_OK);
       octet_tensor_info info;
       octet_context_input(context, 0, &info);
       const std::vector<float> image(info.elements, 0.3f);
@@ -190,7 +191,7 @@ TEST(CApi, ARunAllocatesNothing) {
       counting = true;
       for (int i = 0; i < 3; ++i) octet_context_run(context, &in, 1, pointers, 2);
       counting = false;
-      EXPECT_EQ(allocations.load(), 0) << "seed " << seed << " threads " << threads;
+      EXPECT_EQ(allocations.load(), 0) << "seed " << seed << " batch " << batch << " threads " << threads;
       octet_context_free(context);
     }
   }

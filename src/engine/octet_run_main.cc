@@ -29,6 +29,7 @@ struct Settings {
   float min_score = 0.3f;
   int bench = 0;
   int batch = 1;
+  int slice = 0;
   bool profile = false;
   bool info = false;
 };
@@ -192,9 +193,9 @@ void Bench(const Engine& engine, Context& context, const Settings& settings) {
   std::sort(ms.begin(), ms.end());
   std::sort(cpu_ms.begin(), cpu_ms.end());
   fmt::print(
-      "batch {}, {} threads, {} runs: median {:.3f} ms, best {:.3f} ms, 95% {:.3f} ms; CPU time median {:.3f} ms\n",
-      settings.batch, settings.threads, ms.size(), ms[ms.size() / 2], ms.front(), ms[ms.size() * 95 / 100],
-      cpu_ms[ms.size() / 2]);
+      "batch {}{}, {} threads, {} runs: median {:.3f} ms, best {:.3f} ms, 95% {:.3f} ms; CPU time median {:.3f} ms\n",
+      settings.batch, context.slice() < context.batch() ? fmt::format(" in slices of {}", context.slice()) : "",
+      settings.threads, ms.size(), ms[ms.size() / 2], ms.front(), ms[ms.size() * 95 / 100], cpu_ms[ms.size() / 2]);
   if (settings.profile) {
     for (const StepTime& t : context.Profile()) {
       fmt::print("{:<40} {:<20} {:>9.1f} us {:>6.0f} GMAC/s\n", t.node, t.op, t.ms * 1e3, t.macs / t.ms * 1e-6);
@@ -223,7 +224,10 @@ int Main(const Settings& settings) {
   }
   ContextOptions options;
   options.threads = settings.threads;
-  if (settings.bench > 0) options.batch = settings.batch;
+  if (settings.bench > 0) {
+    options.batch = settings.batch;
+    options.slice = settings.slice;
+  }
   const std::unique_ptr<Context> context = engine.NewContext(options);
   if (settings.info || settings.bench > 0) {
     for (const std::string& node : context->fallback_nodes()) fmt::print("slow reference kernel: {}\n", node);
@@ -253,6 +257,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--bench", settings.bench, "time so many runs on random input")->check(CLI::PositiveNumber);
   app.add_option("--batch", settings.batch, "with --bench: images in a run")->check(CLI::PositiveNumber);
+  app.add_option("--slice", settings.slice, "with --bench: the most images that go together; 0: chosen by the engine")
+      ->check(CLI::NonNegativeNumber);
   app.add_flag("--profile", settings.profile, "with --bench: the time of each step");
   app.add_flag("--info", settings.info, "print what the plan holds");
   CLI11_PARSE(app, argc, argv);

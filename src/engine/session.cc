@@ -21,46 +21,14 @@ using ir::ValueId;
 constexpr int64_t kOverRead = 256;
 constexpr int64_t kMostBytes = int64_t{64} << 30;  // for one tensor
 
-// The graph with `batch` in place of an unknown batch.
-ir::Graph WithBatch(const ir::Graph& graph, int64_t batch) {
-  OCTET_REQUIRE(batch >= 1, "engine: a batch of {} makes no sense", batch);
-  ir::Graph result = graph;
-  for (const ValueId id : result.inputs()) {
-    ir::TensorType type = result.value(id).type;
-    for (size_t i = 0; i < type.shape.size(); ++i) {
-      if (i == 0 && type.shape[i] == ir::kDynamic) type.shape[i] = batch;
-      OCTET_REQUIRE(type.shape[i] > 0, "engine: input '{}' has an unknown or empty size: {}", result.value(id).name,
-                    ir::ToString(type));
-    }
-    OCTET_REQUIRE(type.shape.empty() || type.shape[0] == batch,
-                  "engine: input '{}' has the fixed shape {}; a batch of {} does not fit", result.value(id).name,
-                  ir::ToString(type), batch);
-    result.set_type(id, type);
-  }
-  ir::InferTypes(result);
-  for (const NodeId id : result.Order()) {
-    for (const ValueId out : result.node(id).outputs) {
-      if (out == kNoValue) continue;
-      for (const int64_t d : result.value(out).type.shape) {
-        OCTET_REQUIRE(d >= 0, "engine: node '{}': the size of '{}' is unknown", result.node(id).name,
-                      result.value(out).name);
-      }
-    }
-  }
-  return result;
-}
-
 }  // namespace
 
-Session::Session(std::shared_ptr<const Network> network, const ContextOptions& options)
-    : network_(std::move(network)), options_(options), graph_(WithBatch(network_->graph, options.batch)) {
-  options_.threads = std::max(1, options_.threads);
-  team_ = std::make_unique<Team>(options_.threads);
+Session::Session(std::shared_ptr<const Network> network, ir::Graph graph, const ContextOptions& options,
+                 std::shared_ptr<Team> team, const Session* host)
+    : network_(std::move(network)), options_(options), graph_(std::move(graph)), team_(std::move(team)) {
   walk_ = [this](int member) { Walk(member); };
-  for (const ValueId id : graph_.inputs()) inputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
-  for (const ValueId id : graph_.outputs()) outputs_.push_back({graph_.value(id).name, graph_.value(id).type.shape});
   PlaceValues();
-  AllocateArena();
+  AllocateArena(host);
   for (const NodeId id : network_->order) steps_.push_back(BindNode(*this, id));
 }
 
@@ -117,7 +85,7 @@ void Session::PlaceValues() {
   }
 }
 
-void Session::AllocateArena() {
+void Session::AllocateArena(const Session* host) {
   std::unordered_map<ValueId, Lifetime> lives;
   const int steps = static_cast<int>(network_->order.size());
   for (int s = 0; s < steps; ++s) {
@@ -142,8 +110,12 @@ void Session::AllocateArena() {
     }
   }
   const ArenaLayout layout = LayOutArena(requests);
-  arena_bytes_ = layout.bytes;
-  arena_.reset(new std::byte[layout.bytes + kOverRead + 64]);  // not touched before a Run needs it
+  if (host != nullptr && host->arena_bytes_ >= layout.bytes) {
+    arena_ = host->arena_;
+  } else {
+    arena_bytes_ = layout.bytes;
+    arena_.reset(new std::byte[layout.bytes + kOverRead + 64]);  // not touched before a Run needs it
+  }
   auto* base = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(arena_.get()) + 63) / 64 * 64);
   for (size_t i = 0; i < computed_.size(); ++i) {
     Place& p = place(computed_[i]);
@@ -176,13 +148,14 @@ void Session::Walk(int member) {
   }
 }
 
-void Session::Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs) {
-  OCTET_CHECK(inputs.size() == inputs_.size() && outputs.size() == outputs_.size(),
-              "Run with {} inputs and {} outputs; the network has {} and {}", inputs.size(), outputs.size(),
-              inputs_.size(), outputs_.size());
+void Session::SetInputs(const std::vector<const float*>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     place(graph_.inputs()[i]).dense = reinterpret_cast<std::byte*>(const_cast<float*>(inputs[i]));
   }
+}
+
+void Session::Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs) {
+  SetInputs(inputs);
   team_->Run(walk_);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ValueId id = graph_.outputs()[i];
@@ -192,24 +165,6 @@ void Session::Run(const std::vector<const float*>& inputs, const std::vector<flo
       std::memcpy(outputs[i], place(id).dense, place(id).bytes);
     }
   }
-}
-
-std::vector<Tensor> Session::Run(const std::map<std::string, Tensor>& inputs) {
-  std::vector<const float*> in;
-  for (const TensorInfo& info : inputs_) {
-    const auto it = inputs.find(info.name);
-    OCTET_REQUIRE(it != inputs.end(), "engine: input '{}' was not given", info.name);
-    OCTET_REQUIRE(it->second.dtype() == DType::kF32 && it->second.shape() == info.shape,
-                  "engine: input '{}' must be f32{}, it is {}{}", info.name, ToString(info.shape),
-                  NameOf(it->second.dtype()), ToString(it->second.shape()));
-    in.push_back(it->second.data<float>());
-  }
-  std::vector<Tensor> results;
-  std::vector<float*> out;
-  for (const TensorInfo& info : outputs_) results.emplace_back(DType::kF32, info.shape);
-  for (Tensor& t : results) out.push_back(t.mutable_data<float>());
-  Run(in, out);
-  return results;
 }
 
 Tensor Session::ReadTensor(ValueId id) const {
@@ -257,7 +212,8 @@ std::vector<std::string> Session::fallback_nodes() const {
   return names;
 }
 
-std::vector<StepTime> Session::Profile() {
+std::vector<StepTime> Session::Profile(const std::vector<const float*>& inputs) {
+  SetInputs(inputs);
   std::vector<double> ms(steps_.size());
   step_ms_ = &ms;
   try {

@@ -1,4 +1,4 @@
-// A Context's inside: where each value lives, and the steps of one Run.
+// A network at one batch size: where each value lives, and the steps of one Run.
 #pragma once
 
 #include <functional>
@@ -35,13 +35,16 @@ struct Step {
 
 class Session {
  public:
-  Session(std::shared_ptr<const Network> network, const ContextOptions& options);
+  // `graph` is the network's with options.batch. `host`, if any, never runs at the same time: its memory serves both
+  // where it is large enough.
+  Session(std::shared_ptr<const Network> network, ir::Graph graph, const ContextOptions& options,
+          std::shared_ptr<Team> team, const Session* host = nullptr);
 
+  // One pointer for each input and output of the graph.
   void Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs);
-  std::vector<Tensor> Run(const std::map<std::string, Tensor>& inputs);
   Tensor Intermediate(const std::string& name) const;
   std::vector<std::string> intermediate_names() const;
-  std::vector<StepTime> Profile();
+  std::vector<StepTime> Profile(const std::vector<const float*>& inputs);  // a Run that leaves no outputs
   std::vector<std::string> fallback_nodes() const;
 
   // ---- for the binders
@@ -53,13 +56,12 @@ class Session {
   void WriteTensor(ir::ValueId id, const Tensor& tensor);  // the type must fit
 
   const ContextOptions& options() const { return options_; }
-  const std::vector<TensorInfo>& inputs() const { return inputs_; }
-  const std::vector<TensorInfo>& outputs() const { return outputs_; }
-  int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t arena_bytes() const { return arena_bytes_; }  // 0 with a host's memory
 
  private:
   void PlaceValues();
-  void AllocateArena();
+  void AllocateArena(const Session* host);
+  void SetInputs(const std::vector<const float*>& inputs);
   void Walk(int member);
 
   std::shared_ptr<const Network> network_;
@@ -68,11 +70,9 @@ class Session {
   std::unordered_map<ir::ValueId, Place> places_;
   std::vector<ir::ValueId> computed_;  // in order
   std::vector<Step> steps_;
-  std::vector<TensorInfo> inputs_;
-  std::vector<TensorInfo> outputs_;
-  std::unique_ptr<std::byte[]> arena_;
+  std::shared_ptr<std::byte[]> arena_;
   int64_t arena_bytes_ = 0;
-  std::unique_ptr<Team> team_;
+  std::shared_ptr<Team> team_;
   std::function<void(int)> walk_;
   std::vector<double>* step_ms_ = nullptr;  // during Profile
 };

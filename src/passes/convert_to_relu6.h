@@ -1,5 +1,5 @@
-// Turns activations into ReLU6 = Clip(0, 6): ReLU and its relatives, hard-swish, and swish written as x * Sigmoid(x). A bounded
-// range is what makes an INT8 scale stable in training. Runs first of the QAT passes, while swish is still a
+// Turns activations into ReLU6 = Clip(0, 6): ReLU and its relatives, hard-swish, and swish written as x * Sigmoid(x). A
+// bounded range is what makes an INT8 scale stable in training. Runs first of the QAT passes, while swish is still a
 // pattern of two nodes. Left alone: gates (a Sigmoid that multiplies another tensor) and whatever
 // lies between the last weighted layer and a graph output.
 #pragma once

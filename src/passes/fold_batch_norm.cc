@@ -16,7 +16,9 @@ using ir::ValueId;
 
 namespace {
 
-bool IsOp(const Node* node, const char* op) { return node != nullptr && node->op == op; }
+bool IsOp(const Node* node, const char* op) {
+  return node != nullptr && node->op == op;
+}
 
 struct WeightPair {
   NodeId quantize = kNoNode;
@@ -34,7 +36,8 @@ WeightPair FindWeightPair(const Graph& g, NodeId anchor) {
 }
 
 Tensor ConstantOf(const Graph& g, ValueId v) {
-  OCTET_REQUIRE(v != kNoValue && g.value(v).is_constant(), "graph '{}': a batch norm parameter is not a constant", g.name());
+  OCTET_REQUIRE(v != kNoValue && g.value(v).is_constant(), "graph '{}': a batch norm parameter is not a constant",
+                g.name());
   return g.value(v).constant;
 }
 
@@ -108,8 +111,7 @@ void Fold(Graph& g, const FusionRegion& r) {
     FoldQuantizedWeight(g, pair, factor, axis);
   } else {
     const ValueId w = anchor.input(1);
-    const ValueId folded =
-        g.value(w).consumers.size() == 1 ? w : g.AddConstant(g.value(w).name, g.value(w).constant);
+    const ValueId folded = g.value(w).consumers.size() == 1 ? w : g.AddConstant(g.value(w).name, g.value(w).constant);
     g.set_constant(folded, ScaleSlices(ConstantOf(g, w), factor, axis));
     g.SetInput(r.anchor, 1, folded);
   }
@@ -130,7 +132,8 @@ bool CanFold(const Graph& g, const FusionRegion& r) {
   if (r.scale_shift == kNoNode) return false;
   const Node& anchor = g.node(r.anchor);
   if (anchor.op != "Conv" && anchor.op != "ConvTranspose") return false;
-  if (anchor.op == "ConvTranspose" && anchor.attr_int("group", 1) != 1) return false;  // axis 1 holds one group's channels
+  if (anchor.op == "ConvTranspose" && anchor.attr_int("group", 1) != 1)
+    return false;  // axis 1 holds one group's channels
   const WeightPair pair = FindWeightPair(g, r.anchor);
   if (pair.quantize == kNoNode) return g.value(anchor.input(1)).is_constant();
   const ValueId w = g.node(pair.quantize).input(0);

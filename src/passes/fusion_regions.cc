@@ -12,7 +12,9 @@ using ir::NodeId;
 using ir::RegionRole;
 using ir::ValueId;
 
-const ir::QuantRule& RuleOf(const Node& node) { return ir::GetOp(node).quant; }
+const ir::QuantRule& RuleOf(const Node& node) {
+  return ir::GetOp(node).quant;
+}
 
 NodeId MatchSwish(const Graph& graph, ValueId value) {
   const std::vector<NodeId>& users = graph.value(value).consumers;
@@ -28,9 +30,13 @@ NodeId MatchSwish(const Graph& graph, ValueId value) {
 
 namespace {
 
-bool SameShape(const Graph& g, ValueId a, ValueId b) { return g.value(a).type.shape == g.value(b).type.shape; }
+bool SameShape(const Graph& g, ValueId a, ValueId b) {
+  return g.value(a).type.shape == g.value(b).type.shape;
+}
 
-ValueId OtherInput(const Node& node, ValueId value) { return node.input(0) == value ? node.input(1) : node.input(0); }
+ValueId OtherInput(const Node& node, ValueId value) {
+  return node.input(0) == value ? node.input(1) : node.input(0);
+}
 
 // The region from the anchor up to its batch norm.
 FusionRegion StartRegion(const Graph& g, NodeId anchor) {

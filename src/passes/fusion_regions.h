@@ -21,12 +21,12 @@ struct FusionRegion {
   ir::NodeId activation = ir::kNoNode;  // for swish: the Mul; its Sigmoid is in nodes as well
   ir::ValueId residual = ir::kNoValue;  // the join's other input
   ir::ValueId output = ir::kNoValue;
-  std::vector<ir::NodeId> nodes;        // in order
+  std::vector<ir::NodeId> nodes;  // in order
 };
 
 struct FusionRegions {
-  std::vector<FusionRegion> regions;                    // by anchor, in topological order
-  std::unordered_map<ir::NodeId, size_t> region_of;     // node -> index in regions
+  std::vector<FusionRegion> regions;                 // by anchor, in topological order
+  std::unordered_map<ir::NodeId, size_t> region_of;  // node -> index in regions
 };
 
 // A join takes the latest anchor that reaches it (the longer branch); the other branch ends before the join.

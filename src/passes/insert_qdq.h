@@ -1,6 +1,6 @@
 // Puts QuantizeLinear -> DequantizeLinear pairs where recipe `fused` wants them: on the network input, on the output of
-// every fusion region, and on the weights of its anchor, except for output layers, which stay FP32. Where a quantized layer
-// would still read a float tensor (a concat, a pool, a residual from elsewhere), that tensor gets a pair as well:
+// every fusion region, and on the weights of its anchor, except for output layers, which stay FP32. Where a quantized
+// layer would still read a float tensor (a concat, a pool, a residual from elsewhere), that tensor gets a pair as well:
 // TensorRT runs a layer in INT8 only if all its inputs are.
 //
 // One pair a tensor; all consumers read it. Runs after ConvertToRelu6 (ranges are of the final activations) and before

@@ -318,12 +318,14 @@ TEST(EqualizeLayers, KeepsTheFunction) {
   %l: f32[N,4,6,6] = LeakyRelu(%b) {alpha=0.1} "l"
   %c: f32[N,5,6,6] = Conv(%l, %c.weight) {kernel_shape=[1,1]} "c"
   output %c
-})", {}, /*zero_blobs=*/true, "g");
+})",
+                      {}, /*zero_blobs=*/true, "g");
   uint32_t seed = 20;
   for (const char* name : {"a.weight", "b.weight", "c.weight"}) {
     Tensor w = Random(g.value(g.Find(name)).type.shape, ++seed);
     const int64_t slice = w.size() / w.dim(0);
-    for (int64_t i = 0; i < w.size(); ++i) w.mutable_data<float>()[i] *= std::pow(4.0f, static_cast<float>(i / slice % 4) - 1);
+    for (int64_t i = 0; i < w.size(); ++i)
+      w.mutable_data<float>()[i] *= std::pow(4.0f, static_cast<float>(i / slice % 4) - 1);
     g.set_constant(g.Find(name), w);
   }
   EXPECT_EQ(FindEqualizablePairs(g).size(), 2u);

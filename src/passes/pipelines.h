@@ -19,8 +19,8 @@ ir::Graph PrepareForQat(ir::Graph graph, const InsertQdqOptions& options = {}, c
 // Post-training quantization: batch norm folded, activations kept, ranges as given.
 ir::Graph PrepareForPtq(ir::Graph graph, const InsertQdqOptions& options);
 
-// What every deployed form starts from: dropout and identities gone, constants and batch norm folded, weight scales final, one pair
-// for each tensor and scale.
+// What every deployed form starts from: dropout and identities gone, constants and batch norm folded, weight scales
+// final, one pair for each tensor and scale.
 ir::Graph PrepareForExport(ir::Graph graph);
 
 // PrepareForExport, then the lowered graph of the INT8 engine. A graph without Q/DQ lowers to float operators.

@@ -45,7 +45,8 @@ QdqPair AddWeightPair(Graph& g, ValueId weight, int axis, bool observed) {
   const Tensor& values = g.value(weight).constant;
   const auto* data = values.data<float>();
   const bool finite = std::all_of(data, data + values.size(), [](float v) { return std::isfinite(v); });
-  OCTET_REQUIRE(finite, "weight '{}' holds a value that is infinite or NaN; the training diverged or the file is damaged",
+  OCTET_REQUIRE(finite,
+                "weight '{}' holds a value that is infinite or NaN; the training diverged or the file is damaged",
                 g.value(weight).name);
   std::vector<float> scales = quant::AmaxPerChannel(values, axis);
   for (float& s : scales) s = quant::ScaleOfAmax(s);

@@ -49,7 +49,8 @@ Graph StripQdq(Graph g) {
     if (g.value(x).is_constant()) {
       const std::vector<float> scales = g.value(q->input(1)).constant.ToVector<float>();
       const auto axis = scales.size() == 1 ? 0 : static_cast<int>(q->attr_int("axis", 1));
-      g.set_constant(x, quant::DequantizeWeight(quant::QuantizeWeight(g.value(x).constant, scales, axis), scales, axis));
+      g.set_constant(x,
+                     quant::DequantizeWeight(quant::QuantizeWeight(g.value(x).constant, scales, axis), scales, axis));
     }
     g.ReplaceUses(dq.output(), x);
   }

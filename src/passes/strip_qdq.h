@@ -1,8 +1,8 @@
-// The implicit form of a quantized graph: the same network without Q/DQ, and beside it the scale of every tensor that had
-// one. Runs last at export, after FoldBatchNorm.
+// The implicit form of a quantized graph: the same network without Q/DQ, and beside it the scale of every tensor that
+// had one. Runs last at export, after FoldBatchNorm.
 //
-// Weights are written as code * scale, so that TensorRT's own rule (per channel max |w| / 127, ties up) finds the codes of
-// training again: the largest code of a channel is 127 by construction, hence max |w| / 127 is the scale.
+// Weights are written as code * scale, so that TensorRT's own rule (per channel max |w| / 127, ties up) finds the codes
+// of training again: the largest code of a channel is 127 by construction, hence max |w| / 127 is the scale.
 #pragma once
 
 #include <string>

@@ -1,5 +1,3 @@
-#include "report/confusion_picture.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "report/confusion_picture.h"
 
 namespace octet::report {
 namespace {

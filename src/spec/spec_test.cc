@@ -177,7 +177,8 @@ TEST(Spec, WrongTypes) {
   EXPECT_EQ(
       ParseError("train: 3"),
       "spec.yaml:1: 'train' is a section; expected keys below it (qat, checkpoint, resume_training_checkpoint_path, "
-      "resume, checkpoint_interval, moving_average_decay, amp, integer, validation_interval, batch_size_per_gpu, num_epochs, "
+      "resume, checkpoint_interval, moving_average_decay, amp, integer, validation_interval, batch_size_per_gpu, "
+      "num_epochs, "
       "n_workers, threads, "
       "random_seed, label_smoothing, reg_config, bn_config, lr_config, optim_config, wandb, clearml, "
       "results_dir), got '3'");

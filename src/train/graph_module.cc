@@ -221,7 +221,8 @@ std::vector<at::Tensor> GraphModule::Impl::Run(const std::vector<at::Tensor>& in
       if (step.coded) {
         if (step.kind == Step::kQuantizedPair) value(node.input(0));
         if (step.kind == Step::kIntegerGate) value(step.residual);
-        const CodedTensor result = RunCoded(step, live, coded);
+        CodedTensor result = RunCoded(step, live, coded);
+        result.passed = c10::make_intrusive<PassedGradient>();
         for (const ValueId id : step.outputs) coded[id] = result;
       } else if (step.kind == Step::kIntegerMean) {
         results = {MeanCoded(coded[step.inputs[0]])};

@@ -163,6 +163,35 @@ struct Finder {
   }
 };
 
+// A block whose residual is also the input of a block that it depends on, as in ResNet, hands the residual's gradient
+// to that one, whose backward comes later for certain. All steps between them are coded: their gradients are never
+// missing.
+void JoinGradients(std::vector<Step>* steps) {
+  std::map<ValueId, size_t> maker;
+  for (size_t i = 0; i < steps->size(); ++i) {
+    for (const ValueId id : (*steps)[i].outputs) maker[id] = i;
+  }
+  std::map<size_t, size_t> taker;  // of the gradient of what a step makes
+  for (Step& step : *steps) {
+    if (step.kind != Step::kIntegerBlock || step.residual == kNoValue) continue;
+    const size_t source = maker.at(step.residual);
+    std::vector<ValueId> open = {step.inputs[0]};
+    std::set<ValueId> seen;
+    while (!open.empty() && !step.passes_gradient) {
+      const auto found = maker.find(open.back());
+      open.pop_back();
+      if (found == maker.end() || found->second <= source) continue;
+      Step& before = (*steps)[found->second];
+      if (!before.coded || before.kind == Step::kQuantizedPair || !seen.insert(before.inputs[0]).second) continue;
+      if (before.kind == Step::kIntegerBlock && maker.at(before.inputs[0]) == source) {
+        const size_t first = taker.emplace(source, found->second).first->second;
+        before.takes_gradient = step.passes_gradient = first == found->second;
+      }
+      open.push_back(before.inputs[0]);
+    }
+  }
+}
+
 }  // namespace
 
 IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
@@ -231,6 +260,7 @@ IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
     }
     f.result.plan.steps.push_back(step);
   }
+  JoinGradients(&f.result.plan.steps);
   FindReleases(graph, &f.result.plan.steps);
   return f.result;
 }

@@ -293,6 +293,28 @@ TEST_F(Integer, BiasAndNoBatchNormEqualTheirOracle) {
   }
 }
 
+// The residual's gradient goes to the block that reads the same tensor, depthwise or dense, and is not lost.
+TEST_F(Integer, ResidualGradientsAreJoined) {
+  for (const bool dense : {false, true}) {
+    std::string text = kOtherBlocks;
+    if (dense) {
+      for (size_t at; (at = text.find("[16,1,3,3]")) != std::string::npos;) text.replace(at, 10, "[16,16,3,3]");
+      text.erase(text.find("group=16, "), 10);
+    }
+    const ir::Graph graph = WithPositiveScales(MakeGraph(text.c_str()));
+    std::string joins;
+    for (const Step& step : PlanIntegers(graph, PlanSteps(graph, true, true)).plan.steps) {
+      if (step.takes_gradient) joins += "into " + graph.node(step.conv).name;
+      if (step.passes_gradient) joins += " from " + graph.node(step.conv).name;
+    }
+    EXPECT_EQ(joins, "into d from e");
+    const Tensor x = RandomTensor({4, 16, 10, 10}, 11), seed = RandomTensor({4, 16, 10, 10}, 12);
+    Outcome oracle = RunOnce(graph, false, x, "f.dq", seed);
+    oracle.gradients.erase("a.bias");  // a batch norm takes it away
+    ExpectSameStep(RunOnce(graph, true, x, "f.dq", seed), oracle, 0.9995);
+  }
+}
+
 TEST_F(Integer, SqueezeAndExcitationEqualsItsOracle) {
   const ir::Graph graph = WithPositiveScales(MakeGraph(kGate));
   const IntegerPlan plan = PlanIntegers(graph, PlanSteps(graph, true, true));

@@ -23,6 +23,8 @@ struct Step {
   ir::NodeId weight = ir::kNoNode;  // of an integer block: the QuantizeLinear of the Conv's weight
   bool normalized = true;           // an integer block has a BatchNormalization; else `node` is its Conv
   bool coded = false;               // the outputs are INT8 codes (CodedTensor)
+  bool passes_gradient = false;     // of an integer block: its residual's gradient goes to the block that takes it
+  bool takes_gradient = false;      // of an integer block: adds such a gradient to that of its input
 
   // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
   ir::ValueId residual = ir::kNoValue;  // of an integer gate: the gate

@@ -40,7 +40,7 @@ struct TrainerOptions {
   // moves; 0: never. Running statistics of batch normalization (then used in training, too); ranges of observers.
   int64_t freeze_bn_epoch = 0;
   int64_t freeze_observer_epoch = 0;
-  bool bf16 = false;  // convolutions and matrix products compute in bfloat16
+  bool bf16 = false;     // convolutions and matrix products compute in bfloat16
   bool integer = false;  // GraphModule::SetInteger
 };
 

@@ -76,8 +76,8 @@ inline __attribute__((always_inline)) void PixelsOfRow(const ConvArgs& args, con
   });
 }
 
-// Rows of the output, chunk of channels after chunk (a chunk's weights stay in the first-level cache). The last group of
-// pixels begins early where the width is no multiple: nothing beyond the border is read.
+// Rows of the output, chunk of channels after chunk (a chunk's weights stay in the first-level cache). The last group
+// of pixels begins early where the width is no multiple: nothing beyond the border is read.
 template <int kQuads, int kOutputs>
 void DepthwiseRows(const ConvArgs& args, int part, int parts) {
   const Epilogue epilogue(args.quantizer, 0.0f, &args.packed_rows->fast, &args.activation);

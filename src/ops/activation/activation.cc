@@ -117,7 +117,8 @@ void InstallActivation() {
   AddActivation("HardSwish", {}, InQat::kBecomesRelu6);
   AddActivation("Tanh", {});
   AddActivation("Elu", {Float("alpha", 1.0f)}, InQat::kBecomesRelu6);
-  AddActivation("Selu", {Float("alpha", 1.67326319217681884765625f), Float("gamma", 1.05070102214813232421875f)}, InQat::kBecomesRelu6);
+  AddActivation("Selu", {Float("alpha", 1.67326319217681884765625f), Float("gamma", 1.05070102214813232421875f)},
+                InQat::kBecomesRelu6);
   AddActivation("Softplus", {});
   AddActivation("Softsign", {});
   AddActivation("Mish", {}, InQat::kBecomesRelu6);

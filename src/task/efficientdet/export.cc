@@ -19,7 +19,8 @@ void Export(const spec::Spec& spec) {
     options.anchors = detector.anchors;
     options.detections = PostProcessFromSpec(spec);
     options.detections.score_threshold = static_cast<float>(spec.GetFloat("export.min_score_thresh"));
-    ExportModel(spec, model, report, CalibrationBatches(spec), [&](ir::Graph graph) { return FinishDetector(std::move(graph), options); });
+    ExportModel(spec, model, report, CalibrationBatches(spec),
+                [&](ir::Graph graph) { return FinishDetector(std::move(graph), options); });
   });
 }
 

@@ -11,6 +11,11 @@
 
 namespace octet::train {
 
+// A gradient that one block's backward leaves for another's, which adds it to its own.
+struct PassedGradient : torch::CustomClassHolder {
+  at::Tensor gradient;
+};
+
 // The tensor float(codes) * scale.
 struct CodedTensor {
   at::Tensor codes;  // s8, NHWC memory
@@ -18,6 +23,7 @@ struct CodedTensor {
   bool non_negative = false;  // no code is below 0
   // f32 of the same shape without memory of its own (strides 0): it carries the gradient through autograd.
   at::Tensor handle;
+  c10::intrusive_ptr<PassedGradient> passed;  // a part of this tensor's gradient
   bool defined() const { return codes.defined(); }
 };
 
@@ -35,8 +41,8 @@ CodedTensor MaxPoolCoded(const CodedTensor& x, const PoolWindow& window);
 // Mean over height and width: f32 [N,C,1,1].
 at::Tensor MeanCoded(const CodedTensor& x);
 
-// The codes of x * gate, gate f32 [N,C,1,1]. `scale` gives the scale of the result for max |x gate| of the batch, which it
-// gets only if scale_needs_range.
+// The codes of x * gate, gate f32 [N,C,1,1]. `scale` gives the scale of the result for max |x gate| of the batch, which
+// it gets only if scale_needs_range.
 CodedTensor GateCoded(const CodedTensor& x, const at::Tensor& gate, const std::function<float(float)>& scale,
                       bool scale_needs_range, CodeRange range);
 

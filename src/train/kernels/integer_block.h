@@ -15,6 +15,10 @@ bool HasIntegerBlocks();  // on this CPU
 struct IntegerBlockOptions {
   ConvShape shape;
   NormalizeOptions normalize;  // `scale` is set
+  // Backward leaves the residual's gradient in residual.passed instead of handing it to autograd. For a residual that
+  // is also the input of a block with take_gradient whose backward comes later for certain: this one depends on it.
+  bool pass_gradient = false;
+  bool take_gradient = false;  // backward adds x.passed to the gradient of x
 };
 
 // `weight`: f32 [O, I/group, KH, KW], dense NHWC memory, with scale max|w| / 127 of each output channel in

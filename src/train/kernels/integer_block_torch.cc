@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 
@@ -20,7 +21,8 @@ using torch::autograd::variable_list;
 
 // Memory of steps that follow each other. A thread's own: two modules may train at once.
 struct Workspace {
-  Scratch sums, piece, gradient, packed, values, weights;
+  Scratch sums;  // of forward; in backward the gradient
+  Scratch piece, packed, values, weights;
 };
 Workspace& Space() {
   thread_local Workspace space;
@@ -148,12 +150,18 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
       amax = AmaxOfExtremes(p);
     } else if (options.scale_needs_range) {
       std::vector<float> parts(kChunks, 0.0f);
+      // Nothing exceeds the clip: once it is reached, the rest need not be looked at.
+      const float bound = std::max(std::fabs(tail.low), std::fabs(tail.high));
+      std::atomic<bool> reached{false};
       rows.ForEach([&](int64_t k, int64_t first, int64_t count) {
+        if (reached) return;
         sums.ForEach(first, count, [&](const int32_t* piece, int64_t at, int64_t n) {
+          if (reached) return;
           BlockTail t = tail;
           t.residual = residual != nullptr ? residual + at * rows.channels : nullptr;
           float& part = parts[static_cast<size_t>(k)];
           part = std::max(part, RangeOfSums(piece, n, rows.channels, t));
+          if (part >= bound) reached = true;
         });
       });
       amax = *std::max_element(parts.begin(), parts.end());
@@ -199,6 +207,8 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
       context->saved_data["needs"] =
           std::vector<int64_t>{x_handle.requires_grad(), weight.requires_grad(), residual_handle.requires_grad(),
                                biased && bias.requires_grad()};
+      if (call->options.take_gradient) context->saved_data["take"] = c10::IValue::make_capsule(call->x.passed);
+      if (call->options.pass_gradient) context->saved_data["pass"] = c10::IValue::make_capsule(call->residual.passed);
     }
     return y.handle;
   }
@@ -350,7 +360,7 @@ void Bf16Backward(const Backward& b, const int8_t* x, float x_scale, const int8_
   }
   Workspace& space = Space();
   const int64_t row = s.out[1] * s.out_channels;
-  auto* dy = space.gradient.Get<uint16_t>(s.batch * s.out[0] * row);
+  auto* dy = space.sums.Get<uint16_t>(s.batch * s.out[0] * row);
   ForEachPiece(s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
     GradientBf16(b.dy + begin * row, b.saved + begin * row, (end - begin) * s.out[1], s.out_channels, a.data(),
                  p.data(), q.data(), dy + begin * row);
@@ -380,6 +390,12 @@ bool WantsFp32Gradients() {
   return wish != nullptr && std::string(wish) == "fp32";
 }
 
+// Where a block leaves or finds a part of a gradient, or nothing.
+PassedGradient* PassedOf(AutogradContext* context, const char* name) {
+  const auto found = context->saved_data.find(name);
+  return found == context->saved_data.end() ? nullptr : static_cast<PassedGradient*>(found->second.toCapsule().get());
+}
+
 variable_list BlockFunction::backward(AutogradContext* context, variable_list grads) {
   const variable_list saved = context->get_saved_variables();
   const std::vector<int64_t> needs = context->saved_data["needs"].toIntVector();
@@ -398,7 +414,17 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
   if (needs[2] != 0) dresidual = EmptyNhwc(dy.sizes(), at::kFloat);
   Reduce(&b, context->saved_data["batch"].toBool(), saved[4].data_ptr<float>(), &dgamma, &dbeta,
          dresidual.defined() ? dresidual.data_ptr<float>() : nullptr);
-  if (needs[0] != 0) dx = EmptyNhwc({s.batch, s.in_channels, s.in[0], s.in[1]}, at::kFloat);
+  if (PassedGradient* pass = PassedOf(context, "pass")) {
+    pass->gradient = pass->gradient.defined() ? pass->gradient.add_(dresidual) : dresidual;
+    dresidual = at::Tensor();
+  }
+  at::Tensor taken;
+  if (PassedGradient* take = PassedOf(context, "take")) std::swap(taken, take->gradient);
+  const bool in_fp32 = WantsFp32Gradients();
+  const bool in_s16 = s.group == 1 && !in_fp32 && !PrefersBf16Gradients();
+  if (needs[0] != 0) {
+    dx = in_s16 && taken.defined() ? taken : EmptyNhwc({s.batch, s.in_channels, s.in[0], s.in[1]}, at::kFloat);
+  }
   if (needs[1] != 0) {
     dweight = at::empty_strided({s.out_channels, s.in_channels / s.group, s.kernel[0], s.kernel[1]},
                                 context->saved_data["weight_strides"].toIntVector(), at::kFloat);
@@ -407,16 +433,13 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
     dbias = context->saved_data["batch"].toBool() ? at::zeros_like(dbeta) : dbeta * saved[4];
   }
   Workspace& space = Space();
-  const bool in_fp32 = WantsFp32Gradients();
-  if (s.group == 1 && !in_fp32 && PrefersBf16Gradients()) {
-    Bf16Backward(b, x_codes, x_scale, weight_codes, weight_scale, dx.defined() ? dx.data_ptr<float>() : nullptr,
-                 dweight.defined() ? dweight.data_ptr<float>() : nullptr);
-  } else if (s.group == 1 && !in_fp32) {
-    auto* codes = space.gradient.Get<int16_t>(b.layout.size + 32);
+  if (in_s16) {
+    auto* codes = space.sums.Get<int16_t>(b.layout.size + 32);
     const std::vector<float> scales = WriteCodes(b, weight_scale, saved[5].data_ptr<float>(), codes);
     if (dx.defined()) {
       const StepProfile::Scope profile("data gradient");
-      DataGradientS16(s, b.layout, codes, scales.data(), weight_codes, dx.data_ptr<float>(), &space.packed, Parallel);
+      DataGradientS16(s, b.layout, codes, scales.data(), weight_codes, taken.defined(), dx.data_ptr<float>(),
+                      &space.packed, Parallel);
     }
     if (dweight.defined()) {
       const StepProfile::Scope profile("weight gradient");
@@ -425,13 +448,16 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
       WeightGradientS16(s, b.layout, codes, scales.data(), x_codes, factor.data(), dweight.data_ptr<float>(),
                         &space.packed, Parallel);
     }
+  } else if (s.group == 1 && !in_fp32) {
+    Bf16Backward(b, x_codes, x_scale, weight_codes, weight_scale, dx.defined() ? dx.data_ptr<float>() : nullptr,
+                 dweight.defined() ? dweight.data_ptr<float>() : nullptr);
   } else if (IsDepthwise(s) && !in_fp32) {
     DepthwiseBackward(b, x_codes, x_scale, weight_codes, weight_scale, dx.defined() ? dx.data_ptr<float>() : nullptr,
                       dweight.defined() ? dweight.data_ptr<float>() : nullptr);
   } else {
     // In FP32 from the codes: groups of several channels.
     const int64_t row = s.out[1] * s.out_channels;
-    auto* values = space.gradient.Get<float>(s.batch * s.out[0] * row);
+    auto* values = space.sums.Get<float>(s.batch * s.out[0] * row);
     ForEachPiece(s.batch * s.out[0], std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end) {
       GradientValues(b.dy + begin * row, b.saved + begin * row, (end - begin) * s.out[1], s.out_channels, b.a.data(),
                      b.p.data(), b.q.data(), values + begin * row);
@@ -452,6 +478,7 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
       ConvBackwardWeight(s, x, values, dweight.data_ptr<float>(), nullptr);
     }
   }
+  if (taken.defined() && !in_s16) dx.add_(taken);
   return {dx, dweight, dgamma, dbeta, dresidual, dbias, at::Tensor()};
 }
 

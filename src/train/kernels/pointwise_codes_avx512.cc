@@ -22,7 +22,7 @@ __attribute__((always_inline)) inline void Unroll(F&& f) {
 }
 #define OCTET_UNROLLED(i) [&](auto i) __attribute__((always_inline))
 
-// In assembly for the reason given in product_s16_avx512.cc.
+// In assembly for the reason given in product_s16_tile.h.
 __attribute__((always_inline)) inline void AddProducts(__m512i* sum, __m512i u8, __m512i s8) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(u8), "v"(s8));
 }
@@ -101,14 +101,15 @@ void PointwiseSums(const PackedPointwise& p, const int8_t* x, int64_t count, int
   const __m512i flip = _mm512_set1_epi8(p.non_negative ? 0 : static_cast<char>(0x80));
   const int64_t padded = (p.out + kLanes - 1) / kLanes * kLanes;
   constexpr int64_t kRows = 6;
-  for (int64_t at = 0; at < count; at += kRows) {
-    const int64_t rows = std::min(kRows, count - at);
-    for (int64_t block = 0; block < p.out; block += kBlock) {
-      const int64_t vectors = std::min(kBlock, padded - block) / kLanes;
-      const int64_t lanes = std::min(kBlock, p.out - block) - (vectors - 1) * kLanes;
-      const auto last = static_cast<__mmask16>((1u << lanes) - 1);
-      const int8_t* w = p.weights.data() + block * p.in;
-      const int32_t* start = p.start.data() + block;
+  // Block after block: its weights stay in the L1 cache.
+  for (int64_t block = 0; block < p.out; block += kBlock) {
+    const int64_t vectors = std::min(kBlock, padded - block) / kLanes;
+    const int64_t lanes = std::min(kBlock, p.out - block) - (vectors - 1) * kLanes;
+    const auto last = static_cast<__mmask16>((1u << lanes) - 1);
+    const int8_t* w = p.weights.data() + block * p.in;
+    const int32_t* start = p.start.data() + block;
+    for (int64_t at = 0; at < count; at += kRows) {
+      const int64_t rows = std::min(kRows, count - at);
       int32_t* to = sums + at * p.out + block;
       switch (vectors) {
         case 1: TileFor<1>(rows, x + at * p.in, p.in, w, start, flip, to, p.out, last); break;

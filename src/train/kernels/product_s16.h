@@ -51,9 +51,9 @@ class Scratch {
 using ParallelFor = std::function<void(int64_t jobs, const std::function<void(int64_t)>& body)>;
 
 // dx (f32, NHWC) = scale[group of the image] * transposed convolution of `gradient` with `weight` (codes,
-// [O][KH][KW][I]). shape.group is 1.
+// [O][KH][KW][I]), or with `add` dx plus that. shape.group is 1.
 void DataGradientS16(const ConvShape& shape, const GradientLayout& layout, const int16_t* gradient, const float* scale,
-                     const int8_t* weight, float* dx, Scratch* packed, const ParallelFor& parallel);
+                     const int8_t* weight, bool add, float* dx, Scratch* packed, const ParallelFor& parallel);
 
 // dweight (f32, [O][KH][KW][I]) = factor[o] * sum over images of scale[group] * gradient x activation codes `x` (NHWC).
 void WeightGradientS16(const ConvShape& shape, const GradientLayout& layout, const int16_t* gradient,

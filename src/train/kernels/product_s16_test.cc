@@ -81,13 +81,19 @@ TEST_P(Products, AreTheSums) {
   }
   std::vector<float> got_dx(x.size(), NAN), got_dw(weight.size(), NAN);
   Scratch scratch;
-  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), got_dx.data(), &scratch, Serial);
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), false, got_dx.data(), &scratch, Serial);
+  std::vector<float> more(x.size());
+  for (size_t i = 0; i < more.size(); ++i) more[i] = static_cast<float>(i % 7);
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), true, more.data(), &scratch, Serial);
   WeightGradientS16(s, g, gradient.data(), scale.data(), x.data(), factor.data(), got_dw.data(), &scratch, Serial);
   // The sums of a group are exact; f32 holds 24 bits of them.
   double most_x = 0, most_w = 0;
   for (const double v : dx) most_x = std::max(most_x, std::fabs(v));
   for (const double v : dw) most_w = std::max(most_w, std::fabs(v));
   for (size_t i = 0; i < dx.size(); ++i) ASSERT_NEAR(got_dx[i], dx[i], 1e-6 * most_x) << "dx " << i;
+  for (size_t i = 0; i < dx.size(); ++i) {
+    ASSERT_NEAR(more[i], dx[i] + static_cast<double>(i % 7), 1e-6 * (most_x + 7)) << "added dx " << i;
+  }
   for (size_t i = 0; i < dw.size(); ++i) ASSERT_NEAR(got_dw[i], dw[i], 2e-6 * most_w) << "dw " << i;
 }
 
@@ -98,6 +104,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"pointwise_stride2", 2, 33, 15, 7, 9, 1, 2, 0, 1},
                     Case{"pointwise", 2, 48, 24, 5, 5, 1, 1, 0, 1}, Case{"first_layer", 2, 3, 17, 15, 14, 7, 2, 3, 1},
                     Case{"gray", 1, 1, 8, 8, 8, 3, 1, 1, 1}, Case{"bands", 1, 4, 6, 80, 90, 3, 1, 1, 1},
+                    Case{"bands_of_images", 9, 24, 20, 33, 34, 3, 1, 1, 1},
+                    Case{"bands_strided", 7, 8, 40, 70, 66, 3, 2, 1, 1},
                     Case{"groups_of_images", 5, 8, 8, 20, 20, 3, 1, 1, 1}, Case{"no_pad", 2, 16, 16, 6, 7, 3, 1, 0, 1},
                     Case{"one_pixel", 3, 32, 20, 1, 1, 1, 1, 0, 1},
                     Case{"stride_over_kernel", 2, 16, 16, 8, 8, 2, 3, 0, 1}),
@@ -118,7 +126,7 @@ TEST(Products, LargestCodesDoNotOverflow) {
   const std::vector<float> scale(static_cast<size_t>(g.groups), 1.0f), factor(512, 1.0f);
   std::vector<float> dx(x.size()), dw(weight.size());
   Scratch scratch;
-  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), dx.data(), &scratch, Serial);
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), false, dx.data(), &scratch, Serial);
   WeightGradientS16(s, g, gradient.data(), scale.data(), x.data(), factor.data(), dw.data(), &scratch, Serial);
   const double code = static_cast<int16_t>(g.most_code);
   EXPECT_NEAR(dx[(32 * 64 + 32) * 16] / (-127.0 * 512 * 9 * code), 1.0, 1e-6);
