@@ -9,7 +9,9 @@ Step BindNode(Session& session, ir::NodeId id) {
   const ir::Node& node = session.graph().node(id);
   Step step;
   step.node = id;
-  if (BindQuantized(session, id, step) || BindCopies(session, id, step) || BindFloat(session, id, step)) return step;
+  for (const auto bind : {BindQuantized, BindCopies, BindFloat, BindNorm, BindMove}) {
+    if (bind(session, id, step)) return step;
+  }
   step.parallel = false;
   step.fallback = true;
   const ir::OpDef* def = &ir::GetOp(node);

@@ -24,5 +24,8 @@ void Fill(const Place& place);
 bool BindQuantized(Session& session, ir::NodeId id, Step& step);
 bool BindCopies(Session& session, ir::NodeId id, Step& step);  // Concat, Reshape, Resize, ... of codes
 bool BindFloat(Session& session, ir::NodeId id, Step& step);
+bool BindNorm(Session& session, ir::NodeId id, Step& step);  // layer norm and its pieces, FP32
+// Slice, Gather, Transpose, ... of codes or floats: whatever only moves elements and no binder before knew better.
+bool BindMove(Session& session, ir::NodeId id, Step& step);
 
 }  // namespace octet::engine

@@ -95,7 +95,7 @@ float* F32(const Place& p) {
   return reinterpret_cast<float*>(p.dense);
 }
 
-// Add and Mul of two tensors, of which one may be a constant or have one number for each channel, or one in all.
+// Add, Mul, Sub and Div of two tensors, of which one may be a constant or have its sizes on only some axes.
 bool BindTwo(Session& session, const Node& node, Step& step) {
   const ir::Graph& graph = session.graph();
   if (node.inputs.size() != 2) return false;
@@ -119,36 +119,40 @@ bool BindTwo(Session& session, const Node& node, Step& step) {
     }
   }
   Operand &a = operands[0], &b = operands[1];
-  if (NumElements(a.shape) < NumElements(b.shape)) std::swap(a, b);
+  const bool swapped = NumElements(a.shape) < NumElements(b.shape);
+  if (swapped) std::swap(a, b);
   if (a.shape != y.type.shape) return false;
-  const int64_t whole = NumElements(y.type.shape), count = NumElements(b.shape), plane = y.nchw.h * y.nchw.w;
-  Shape channels(y.type.shape.size(), 1);
-  if (channels.size() > 1) channels[1] = y.type.shape[1];
-  Shape gate = channels, image = y.type.shape;  // image: the same for all of a batch
-  gate[0] = y.type.shape[0];
-  image[0] = 1;
   Shape padded(y.type.shape.size() - std::min(y.type.shape.size(), b.shape.size()), 1);
   padded.insert(padded.end(), b.shape.begin(), b.shape.end());
-  // Element k of the result meets element k / repeat % count of b.
-  int64_t repeat = 1;
-  if (count == 1) {
-    repeat = whole;
-  } else if (padded == gate || padded == channels) {
-    repeat = plane;
-  } else if (padded != y.type.shape && padded != image) {
-    return false;
-  }
-  const bool add = node.op == "Add";
-  step.run = [=, &y](int part, int parts) {
-    const Range range = Share(whole / repeat, part, parts);
-    const float* x0 = a.data();
-    const float* x1 = b.data();
-    float* to = F32(y);
-    for (int64_t i = range.begin; i < range.end; ++i) {
-      const float v = x1[i % count];
-      for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) to[k] = add ? x0[k] + v : x0[k] * v;
-    }
+  // From the back, b has: 1 on axes of `repeat` elements, the result's sizes (`inner`), 1 again (`skip`), the result's
+  // sizes again (`outer`), and 1 on the rest.
+  int64_t repeat = 1, inner = 1, skip = 1, outer = 1;
+  size_t axis = padded.size();
+  for (; axis > 0 && padded[axis - 1] == 1; --axis) repeat *= y.type.shape[axis - 1];
+  for (; axis > 0 && padded[axis - 1] == y.type.shape[axis - 1]; --axis) inner *= padded[axis - 1];
+  for (; axis > 0 && padded[axis - 1] == 1; --axis) skip *= y.type.shape[axis - 1];
+  for (; axis > 0 && padded[axis - 1] == y.type.shape[axis - 1]; --axis) outer *= padded[axis - 1];
+  if (inner * outer != NumElements(b.shape) || NumElements(y.type.shape) == 0) return false;
+  const auto run = [&](auto f) {
+    step.run = [=, &y](int part, int parts) {
+      const Range range = Share(NumElements(y.type.shape) / repeat, part, parts);
+      const float* x0 = a.data();
+      const float* x1 = b.data();
+      for (int64_t i = range.begin; i < range.end; ++i) {
+        const float v = x1[i % inner + i / (inner * skip) % outer * inner];
+        for (int64_t k = i * repeat; k < (i + 1) * repeat; ++k) F32(y)[k] = swapped ? f(v, x0[k]) : f(x0[k], v);
+      }
+    };
   };
+  if (node.op == "Add") {
+    run([](float left, float right) { return left + right; });
+  } else if (node.op == "Mul") {
+    run([](float left, float right) { return left * right; });
+  } else if (node.op == "Sub") {
+    run([](float left, float right) { return left - right; });
+  } else {
+    run([](float left, float right) { return left / right; });
+  }
   return true;
 }
 
@@ -266,7 +270,7 @@ bool BindFloatConcat(Session& session, const Node& node, const Place& y, Step& s
 bool BindFloat(Session& session, ir::NodeId id, Step& step) {
   const Node& node = session.graph().node(id);
   const ir::Graph& graph = session.graph();
-  if (node.op == "Add" || node.op == "Mul") {
+  if (node.op == "Add" || node.op == "Mul" || node.op == "Sub" || node.op == "Div") {
     const Place& y = session.place(node.output());
     return !y.codes && y.type.dtype == DType::kF32 && BindTwo(session, node, step);
   }

@@ -184,7 +184,15 @@ TEST(Engine, FloatBatchNormAndConstants) {
   v = maker.Value("Mul", "by_channel", {v, constant("m", {5, 1, 1}, 5, -1)}, {});
   v = maker.Value("Add", "one", {constant("one_number", {}, 6, 0), v}, {});
   v = maker.Value("Mul", "everywhere", {v, constant("all", {1, 5, 4, 3}, 7, -1)}, {});
-  v = maker.Value("Add", "gate", {v, maker.Value("GlobalAveragePool", "mean_of_x", {x}, {})}, {});
+  const ir::ValueId mean = maker.Value("GlobalAveragePool", "mean_of_x", {x}, {});
+  v = maker.Value("Add", "gate", {v, mean}, {});
+  v = maker.Value("Sub", "minus", {v, mean}, {});
+  v = maker.Value("Sub", "from", {constant("n", {5, 1, 1}, 9, 0), v}, {});
+  v = maker.Value("Mul", "by_column", {v, constant("columns", {3}, 14, 0)}, {});
+  v = maker.Value("Sub", "by_pixel", {v, constant("pixels", {1, 4, 3}, 15, 0)}, {});
+  v = maker.Value("Div", "by_row", {v, constant("rows", {1, 1, 4, 1}, 16, 1)}, {});
+  v = maker.Value("Div", "over", {v, constant("d", {}, 12, 1)}, {});
+  v = maker.Value("Div", "under", {constant("e", {}, 13, 1), maker.Value("Sigmoid", "positive", {v}, {})}, {});
   g.MarkOutput(v);
   ir::InferTypes(g);
   const Tensor image = RandomInput({2, 5, 4, 3}, 8);
@@ -194,6 +202,39 @@ TEST(Engine, FloatBatchNormAndConstants) {
     EXPECT_EQ(context->fallback_nodes(), std::vector<std::string>());
     const Tensor y = context->Run({{"input_1", image}})[0];
     for (int64_t i = 0; i < y.size(); ++i) EXPECT_FLOAT_EQ(y.data<float>()[i], wanted.data<float>()[i]) << i;
+  }
+}
+
+// A layer norm in one node, and as exporters write it.
+TEST(Engine, FloatLayerNorm) {
+  for (const std::vector<int64_t>& axes : {std::vector<int64_t>{-1}, {1}, {1, 2, 3}}) {
+    LoweredGraphMaker maker(12);
+    ir::Graph& g = maker.graph();
+    const ir::ValueId x = g.AddInput("input_1", {DType::kF32, {ir::kDynamic, 5, 4, 3}});
+    const auto number = [&](const char* name, float v) { return g.AddConstant(name, Tensor::Scalar(v)); };
+    const ir::ValueId one =
+        maker.Value("LayerNormalization", "one",
+                    {x, g.AddConstant("w", RandomInput({3}, 1)), g.AddConstant("b", RandomInput({3}, 2))}, {});
+    const ir::ValueId d =
+        maker.Value("Sub", "d", {one, maker.Value("ReduceMean", "mean", {one}, {{"axes", axes}})}, {});
+    const ir::ValueId variance = maker.Value(
+        "ReduceMean", "variance", {maker.Value("Pow", "squares", {d, number("two", 2)}, {})}, {{"axes", axes}});
+    const ir::ValueId deviation =
+        maker.Value("Sqrt", "deviation", {maker.Value("Add", "shifted", {variance, number("eps", 1e-5f)}, {})}, {});
+    g.MarkOutput(maker.Value("Div", "y", {d, deviation}, {}));
+    g.MarkOutput(maker.Value("ReduceSum", "sum", {x}, {{"axes", axes}, {"keepdims", int64_t{0}}}));
+    ir::InferTypes(g);
+    const Tensor image = RandomInput({2, 5, 4, 3}, 8);
+    const std::vector<Tensor> wanted = ir::RunReference(g, {{"input_1", image}});
+    for (int threads : {1, 2}) {
+      const auto context = Engine::FromGraph(g).NewContext({2, threads, false});
+      EXPECT_EQ(context->fallback_nodes(), std::vector<std::string>());
+      const std::vector<Tensor> y = context->Run({{"input_1", image}});
+      for (int64_t i = 0; i < y[0].size(); ++i) {
+        EXPECT_FLOAT_EQ(y[0].data<float>()[i], wanted[0].data<float>()[i]) << i;
+      }
+      EXPECT_TRUE(y[1] == wanted[1]);
+    }
   }
 }
 

@@ -42,6 +42,8 @@ struct QuantRule {
   // op(Q(x)) == Q(op(x)) with the same scale: MaxPool, Reshape, Flatten, Transpose, ...
   bool commutes = false;
   std::function<bool(const Node&)> commutes_when;  // where it depends on attributes (nearest Resize)
+  // Every output element is an element of input 0; which one, its other inputs and the attributes say.
+  bool moves = false;
   bool Commutes(const Node& node) const { return commutes && (!commutes_when || commutes_when(node)); }
   // QAT turns this activation into ReLU6: ReLU and its relatives, hard-swish. Gates (Sigmoid, Tanh) are not among them.
   bool becomes_relu6 = false;

@@ -8,6 +8,7 @@
 
 #include "ops/window.h"
 #include "passes/fusion_regions.h"
+#include "passes/gather_channels.h"
 #include "passes/hoist_quantizers.h"
 #include "passes/lower_activation.h"
 #include "passes/quantized_weight.h"
@@ -455,7 +456,7 @@ class Lowering {
 }  // namespace
 
 Graph LowerForEngine(const Graph& graph) {
-  return Lowering(HoistQuantizers(graph)).Run();
+  return Lowering(HoistQuantizers(GatherChannels(graph))).Run();
 }
 
 }  // namespace octet::passes

@@ -127,6 +127,12 @@ const Case kCases[] = {
      "%q: s8[2,6,7,5] = QuantizeLinear(%x, %s, %z) \"q\"\n"
      "%y: f32[2,6,7,5] = DequantizeLinear(%q, %s, %z) \"n\"",
      "f32[2,6,7,5]", 0},
+    {"gather_nd",
+     "const %i: s64[3,2,2] = [0,1, -1,6, 5,0, 2,2, 2,-3, 0,1]\n"
+     "%t: f32[6,7,2,5] = Transpose(%x) {perm=[1,2,0,3]} \"t\"\n%y: f32[3,2,2,5] = GatherND(%t, %i) \"n\""},
+    {"gather_nd_batch",
+     "const %i: s64[2,3,2] = [0,1, -1,6, 5,0, 2,2, 2,-3, 0,1]\n"
+     "%y: f32[2,3,5] = GatherND(%x, %i) {batch_dims=1} \"n\""},
     {"quantize_channels",
      "const %s: f32[6] = [0.01,0.02,0.03,0.004,0.005,0.1]\n const %z: s8[6] = [0,0,0,0,0,0]\n"
      "%y: s8[2,6,7,5] = QuantizeLinear(%x, %s, %z) {axis=1} \"q\"",
@@ -145,8 +151,8 @@ INSTANTIATE_TEST_SUITE_P(Ops, Executor, testing::ValuesIn(kCases),
 // their own run by their reference, without gradient: selection and post-processing.
 TEST(Executor, EveryOperatorOfANetworkHasAKernelOfItsOwn) {
   ops::InstallOps();
-  const std::set<std::string> by_reference = {"EfficientNMS_TRT",  "GatherElements", "GatherND",
-                                              "NonMaxSuppression", "ScatterND",      "TopK"};
+  const std::set<std::string> by_reference = {"EfficientNMS_TRT", "GatherElements", "NonMaxSuppression", "ScatterND",
+                                              "TopK"};
   for (const std::string& op : ir::OpNames()) {
     if (op == "Constant" || op == "ConstantOfShape" || op == "Size") continue;
     EXPECT_EQ(FindKernel(op) == &RunReferenceKernel, by_reference.count(op) != 0) << op;
@@ -218,6 +224,19 @@ TEST(Gradients, ConvBatchNormSigmoidInTraining) {
 }
 
 // x Sigmoid(x) is one step, unless something else reads the Sigmoid.
+TEST(Gradients, GatherNd) {
+  CheckGradients(MakeGraph(R"(graph "g" {
+  input %x: f32[2,3,5,4]
+  const %w: f32[4,3,1,1] = blob
+  const %i: s64[2,3,2] = [0,1, -1,4, 3,0, 2,2, 2,-3, 0,1]
+  %c: f32[2,4,5,4] = Conv(%x, %w) "conv"
+  %y: f32[2,3,4] = GatherND(%c, %i) {batch_dims=1} "y"
+  output %y
+}
+)"),
+                 true, 0.02);
+}
+
 TEST(Gradients, Swish) {
   const std::string swish = R"(graph "g" {
   input %x: f32[2,3,4,4]

@@ -46,8 +46,9 @@ void WalkBackbone(const std::string& backbone) {
   const bool witness = FileExists(Python());
   const WalkResult result = WalkNetwork(Network(backbone), options);
   std::printf(
-      "%s: %ld parameter tensors trained, %ld + %ld quantizers, %ld codes of the engine equal LibTorch's, %ld fallback "
-      "steps\n",
+      "%s: %ld parameter tensors trained, %ld + %ld quantizers, %ld codes of the engine equal LibTorch's, %ld "
+      "operators "
+      "fall back\n",
       backbone.c_str(), static_cast<long>(result.trained), static_cast<long>(result.activations),
       static_cast<long>(result.weights), static_cast<long>(result.codes), static_cast<long>(result.fallbacks.size()));
   if (witness) {

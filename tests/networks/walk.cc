@@ -251,7 +251,13 @@ class Walk {
       const Tensor value = context->Intermediate(name);
       if (value.dtype() == DType::kS8) codes[name] = value;
     }
-    if (recipe == "fused") result_.fallbacks = context->fallback_nodes();
+    if (recipe == "fused") {
+      for (const std::string& name : context->fallback_nodes()) {
+        const auto is = [&](ir::NodeId id) { return lowered.node(id).name == name; };
+        const std::vector<ir::NodeId> order = lowered.Order();
+        ++result_.fallbacks[lowered.node(*std::find_if(order.begin(), order.end(), is)).op];
+      }
+    }
     int64_t compared = 0;
     // Each quantizer gets the engine's codes as its input, so that a float operator whose sum differs in the last bit
     // (an average, a sigmoid) cannot make everything behind it differ.

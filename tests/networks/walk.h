@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,8 @@ struct WalkResult {
   int64_t trained = 0;      // parameters that the FP32 steps changed
   int64_t activations = 0;  // quantizers, recipe fused
   int64_t weights = 0;
-  int64_t codes = 0;                   // compared between the engine and LibTorch
-  std::vector<std::string> fallbacks;  // nodes that the engine runs by reference kernels, recipe fused
+  int64_t codes = 0;                     // compared between the engine and LibTorch
+  std::map<std::string, int> fallbacks;  // operators that the engine runs by reference kernels, recipe fused
 };
 
 // Checks on the way, each a thrown octet::Error that says what failed: the loss is finite, every trainable parameter

@@ -59,9 +59,13 @@ bool WalkFile(const std::string& path, const std::string& folder) {
     walk.codes_per_tie = 100000;
     walk.write_files = !folder.empty();
     const WalkResult result = WalkNetwork(seven, walk);
-    fmt::print("ok    {:<40} forward {}, trained {}, quantizers {} + {}, codes {}, fallback {} {}, {:.1f} s\n", name,
-               forward, result.trained, result.activations, result.weights, result.codes, result.fallbacks.size(),
-               result.fallbacks.empty() ? "" : result.fallbacks[0],
+    std::string fallbacks;
+    for (const auto& [op, count] : result.fallbacks) {
+      fallbacks += fmt::format("{}{} {}", fallbacks.empty() ? "" : " + ", count, op);
+    }
+    fmt::print("ok    {:<40} forward {}, trained {}, quantizers {} + {}, codes {}, fallback {}, {:.1f} s\n", name,
+               forward, result.trained, result.activations, result.weights, result.codes,
+               fallbacks.empty() ? "none" : fallbacks,
                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     std::fflush(stdout);
     return true;

@@ -1,6 +1,7 @@
 // Sums, products, tables and gathers of every kernel set against the reference kernels, byte for byte.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "engine/kernels/testing.h"
@@ -124,6 +125,36 @@ TEST(Kernels, LutAndGather) {
         }
         EXPECT_EQ(got.Nchw(), want.Nchw()) << set->name;
         EXPECT_EQ(got_gather.Nchw(), want_gather.Nchw()) << set->name;
+      }
+    }
+  }
+}
+
+TEST(Kernels, Pick) {
+  std::mt19937 random(19);
+  for (const int64_t c : {1, 3, 16, 24, 64, 116}) {
+    const Image x(random, 2, c, 3, 5, 1);
+    for (const int kind : {0, 1, 2, 3}) {  // a slice, a shuffle of two groups, backwards, at random
+      std::vector<int32_t> map;
+      for (int64_t i = 0; i < (kind == 0 ? c / 2 + 1 : c); ++i) {
+        const int64_t of[] = {i + (c - 1) / 2, i % 2 * (c / 2) + i / 2, c - 1 - i, static_cast<int64_t>(random() % c)};
+        map.push_back(static_cast<int32_t>(std::min(of[kind], c - 1)));
+      }
+      const ChannelPick packed = PackPick(map);
+      PickArgs a;
+      a.batch = 2;
+      a.h = 3;
+      a.w = 5;
+      a.packed = &packed;
+      a.in = x.codes;
+      const Image want(random, 2, static_cast<int64_t>(map.size()), 3, 5, 0);
+      a.out = want.codes;
+      ReferenceKernels().pick(a, 0, 1);
+      for (const KernelSet* set : Sets()) {
+        Image got(random, 2, static_cast<int64_t>(map.size()), 3, 5, 1);
+        a.out = got.codes;
+        for (int part = 0; part < 2; ++part) set->pick(a, part, 2);
+        EXPECT_EQ(got.Nchw(), want.Nchw()) << set->name << " channels " << c << " kind " << kind;
       }
     }
   }

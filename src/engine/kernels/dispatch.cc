@@ -16,21 +16,22 @@ void Dequantize(const DequantizeArgs&, int part, int parts);
 void Gemm(const GemmArgs&, int part, int parts);
 }  // namespace octet::engine::avx512
 namespace octet::engine::avx2 {
+void Pick(const PickArgs&, int part, int parts);
 void FillKernels(KernelSet& kernels);  // those that are worth it; the rest stay the reference's
-}
+}  // namespace octet::engine::avx2
 #endif
 
 namespace octet::engine {
 
 const KernelSet* Avx512VnniKernels() {
 #if defined(__x86_64__)
-  static const KernelSet kernels{"avx512_vnni",    "AVX-512 VNNI: 64 products an instruction, exact",
-                                 avx512::Conv,     avx512::Depthwise,
-                                 avx512::MaxPool,  avx512::AveragePool,
-                                 avx512::Sum,      avx512::Mul,
-                                 avx512::Lut,      avx512::Gather,
-                                 avx512::Quantize, avx512::Dequantize,
-                                 avx512::Gemm};
+  static const KernelSet kernels{"avx512_vnni",      "AVX-512 VNNI: 64 products an instruction, exact",
+                                 avx512::Conv,       avx512::Depthwise,
+                                 avx512::MaxPool,    avx512::AveragePool,
+                                 avx512::Sum,        avx512::Mul,
+                                 avx512::Lut,        avx512::Gather,
+                                 avx2::Pick,         avx512::Quantize,
+                                 avx512::Dequantize, avx512::Gemm};
   // GCC's checks include the operating system's support of the registers (XGETBV).
   static const bool available = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&

@@ -213,6 +213,24 @@ struct GatherArgs {
   Codes in, out;
 };
 
+// Channel c of every pixel is channel map[c] of the input's pixel. The output's channels are made 16 at a time: each
+// block is the union of `loads`, 16 bytes of the input in another order (a mask byte of 128: not from this one).
+struct ChannelPick {
+  struct Load {
+    int64_t offset = 0;
+    uint8_t mask[16];
+  };
+  std::vector<int32_t> map;
+  std::vector<Load> loads;
+  std::vector<size_t> first;  // block b has loads first[b] ... first[b + 1] - 1
+};
+ChannelPick PackPick(std::vector<int32_t> map);
+struct PickArgs {
+  int64_t batch = 1, h = 0, w = 0;
+  const ChannelPick* packed = nullptr;
+  Codes in, out;
+};
+
 struct QuantizeArgs {
   int64_t batch = 1, channels = 0, h = 0, w = 0;
   const float* in = nullptr;  // NCHW
@@ -256,6 +274,7 @@ struct KernelSet {
   void (*mul)(const MulArgs&, int part, int parts);
   void (*lut)(const LutArgs&, int part, int parts);
   void (*gather)(const GatherArgs&, int part, int parts);
+  void (*pick)(const PickArgs&, int part, int parts);
   void (*quantize)(const QuantizeArgs&, int part, int parts);
   void (*dequantize)(const DequantizeArgs&, int part, int parts);
   void (*gemm)(const GemmArgs&, int part, int parts);

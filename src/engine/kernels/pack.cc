@@ -205,6 +205,35 @@ PackedGemm PackGemm(const float* weights, const float* bias, int64_t outputs, in
   return packed;
 }
 
+ChannelPick PackPick(std::vector<int32_t> map) {
+  ChannelPick pick;
+  pick.map = std::move(map);
+  pick.first.push_back(0);
+  for (size_t block = 0; block < pick.map.size(); block += 16) {
+    const size_t count = std::min<size_t>(16, pick.map.size() - block);
+    std::vector<bool> done(count, false);
+    // The lowest channel that is missing, with all that lie within 16 bytes from it.
+    for (size_t left = count; left > 0;) {
+      ChannelPick::Load load;
+      std::fill(std::begin(load.mask), std::end(load.mask), uint8_t{128});
+      load.offset = INT64_MAX;
+      for (size_t i = 0; i < count; ++i) {
+        if (!done[i]) load.offset = std::min<int64_t>(load.offset, pick.map[block + i]);
+      }
+      for (size_t i = 0; i < count; ++i) {
+        const int64_t at = pick.map[block + i] - load.offset;
+        if (done[i] || at >= 16) continue;
+        load.mask[i] = static_cast<uint8_t>(at);
+        done[i] = true;
+        --left;
+      }
+      pick.loads.push_back(load);
+    }
+    pick.first.push_back(pick.loads.size());
+  }
+  return pick;
+}
+
 const KernelSet& SelectKernels(const std::string& name) {
   const KernelSet* vnni = Avx512VnniKernels();
   const KernelSet* portable = PortableKernels();

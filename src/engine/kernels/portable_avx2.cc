@@ -264,10 +264,31 @@ void Quantize(const QuantizeArgs& a, int part, int parts) {
 
 }  // namespace
 
+void Pick(const PickArgs& a, int part, int parts) {
+  const ChannelPick& p = *a.packed;
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    for (int64_t w = 0; w < a.w; ++w) {
+      const uint8_t* in = a.in.at(row / a.h, row % a.h, w);
+      uint8_t* out = a.out.at(row / a.h, row % a.h, w);
+      for (size_t block = 0; block + 1 < p.first.size(); ++block) {
+        __m128i bytes = _mm_setzero_si128();
+        for (size_t i = p.first[block]; i < p.first[block + 1]; ++i) {
+          const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + p.loads[i].offset));
+          const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p.loads[i].mask));
+          bytes = _mm_or_si128(bytes, _mm_shuffle_epi8(x, mask));
+        }
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * block), bytes);
+      }
+    }
+  }
+}
+
 void FillKernels(KernelSet& kernels) {
   kernels.conv = Conv;
   kernels.depthwise = Depthwise;
   kernels.max_pool = MaxPool;
+  kernels.pick = Pick;
   kernels.quantize = Quantize;
 }
 

@@ -182,6 +182,18 @@ void Gather(const GatherArgs& a, int part, int parts) {
   }
 }
 
+void Pick(const PickArgs& a, int part, int parts) {
+  const std::vector<int32_t>& map = a.packed->map;
+  const Range rows = Share(a.batch * a.h, part, parts);
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    for (int64_t w = 0; w < a.w; ++w) {
+      const uint8_t* in = a.in.at(row / a.h, row % a.h, w);
+      uint8_t* out = a.out.at(row / a.h, row % a.h, w);
+      for (size_t c = 0; c < map.size(); ++c) out[c] = in[map[c]];
+    }
+  }
+}
+
 void QuantizeTensor(const QuantizeArgs& a, int part, int parts) {
   const Range rows = Share(a.batch * a.h, part, parts);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -236,6 +248,7 @@ const KernelSet& ReferenceKernels() {
                                  Mul,
                                  Lut,
                                  Gather,
+                                 Pick,
                                  QuantizeTensor,
                                  DequantizeTensor,
                                  Gemm};

@@ -205,7 +205,7 @@ OpDef Def(const char* name, int min_inputs, int max_inputs, bool commutes) {
   def.min_inputs = min_inputs;
   def.max_inputs = max_inputs;
   def.roles = {InputRole::kData, InputRole::kConst};
-  def.quant.commutes = commutes;
+  def.quant.commutes = def.quant.moves = commutes;
   return def;
 }
 

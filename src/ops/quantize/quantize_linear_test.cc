@@ -75,6 +75,7 @@ TEST(QuantRule, OperatorsThatCommuteWithQuantization) {
       {"Split", {{2, 7}, {}, {{"axis", int64_t{1}}}, 2}},
       {"Slice", {{4, 6}, {I({1, 5}), I({3, -100}), I({0, 1}), I({1, -2})}, {}}},
       {"Gather", {{4, 6}, {I({3, -4, 1})}, {}}},
+      {"GatherND", {{4, 6}, {Tensor::From<int64_t>({2, 2}, {3, -1, 0, 2})}, {}}},
       {"Expand", {{4, 1}, {I({2, 4, 3})}, {}}},
       {"Tile", {{2, 3}, {I({2, 2})}, {}}},
       {"DepthToSpace", {{1, 8, 2, 3}, {}, {{"blocksize", int64_t{2}}}}},

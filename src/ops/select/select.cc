@@ -94,6 +94,7 @@ OpDef Def(const char* name, int inputs, std::vector<InputRole> roles) {
 void InstallSelect() {
   OpDef gather_nd = Def("GatherND", 2, {InputRole::kData, InputRole::kConst});
   gather_nd.attrs = {Int("batch_dims", 0)};
+  gather_nd.quant.commutes = gather_nd.quant.moves = true;
   gather_nd.infer = InferGatherNd;
   gather_nd.reference = GatherNdReference;
   ir::RegisterOp(gather_nd);

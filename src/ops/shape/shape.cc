@@ -168,7 +168,7 @@ FlowRule TrailingAxes(bool adds) {
 OpDef Keeps(const char* name, bool commutes = true) {
   OpDef def;
   def.name = name;
-  def.quant.commutes = commutes;
+  def.quant.commutes = def.quant.moves = commutes;
   def.reference = ReshapeReference;
   return def;
 }
@@ -218,6 +218,7 @@ void InstallReshapes() {
   OpDef dropout = Keeps("Dropout");
   dropout.max_inputs = 3;
   dropout.max_outputs = 2;
+  dropout.quant.moves = false;  // not in training
   dropout.roles = {InputRole::kData, InputRole::kConst, InputRole::kConst};
   // per_sample: octet's drop-connect, which drops whole samples in training; removed before any export.
   dropout.attrs = {Int("seed", 0), Int("per_sample", 0)};

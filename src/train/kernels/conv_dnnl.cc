@@ -167,6 +167,31 @@ void Guard(const char* what, const ConvShape& s, F run) {
   }
 }
 
+// oneDNN 2.6 gathers the pixels that a strided 1x1 convolution reads before it makes the weight gradient, and writes
+// past its scratch memory when their channels are no multiple of 16 (13 channels and two threads: a corrupted heap).
+bool GatherOverruns(const ConvShape& s) {
+  const std::array<int64_t, 2> one = {1, 1}, none = {0, 0};
+  return s.kernel == one && s.strides != one && s.pad_begin == none && s.in_channels / s.group % 16 != 0;
+}
+
+// The same convolution with stride 1, of only the pixels that it reads.
+ConvShape GatherPixels(const ConvShape& s, const float* x, std::vector<float>* gathered) {
+  gathered->reserve(static_cast<size_t>(s.batch * s.out[0] * s.out[1] * s.in_channels));
+  for (int64_t n = 0; n < s.batch; ++n) {
+    for (int64_t h = 0; h < s.out[0]; ++h) {
+      for (int64_t w = 0; w < s.out[1]; ++w) {
+        const float* pixel = x + ((n * s.in[0] + h * s.strides[0]) * s.in[1] + w * s.strides[1]) * s.in_channels;
+        gathered->insert(gathered->end(), pixel, pixel + s.in_channels);
+      }
+    }
+  }
+  ConvShape dense = s;
+  dense.in = s.out;
+  dense.strides = {1, 1};
+  dense.pad_end = {0, 0};
+  return dense;
+}
+
 }  // namespace
 
 void ConvForward(const ConvShape& shape, const float* x, const float* weight, const float* bias, float* y) {
@@ -190,6 +215,11 @@ void ConvBackwardData(const ConvShape& shape, const float* dy, const float* weig
 }
 
 void ConvBackwardWeight(const ConvShape& shape, const float* x, const float* dy, float* dweight, float* dbias) {
+  if (GatherOverruns(shape)) {
+    std::vector<float> pixels;
+    const ConvShape dense = GatherPixels(shape, x, &pixels);
+    return ConvBackwardWeight(dense, pixels.data(), dy, dweight, dbias);
+  }
   Guard("convolution, weight gradient", shape, [&] {
     const Compiled& c = Compile(shape, kWeight, dbias != nullptr);
     memory user = Wrap(c.described.weight, dweight);

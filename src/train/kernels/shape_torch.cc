@@ -208,6 +208,27 @@ Tensors Gather(OpCall& call) {
   return {x.index_select(axis, index.reshape({-1})).reshape(shape)};
 }
 
+// A tuple of indices names a slice: a row of x with the axes in front of slices flattened.
+Tensors GatherNd(OpCall& call) {
+  const at::Tensor& x = call.input(0);
+  const at::Tensor indices = call.input(1).to(at::kLong);
+  const int64_t batch_dims = call.Int("batch_dims", 0), length = indices.size(-1);
+  at::Tensor row = at::zeros_like(indices.select(-1, 0));
+  int64_t batches = 1, rows = 1;
+  for (int64_t a = 0; a < batch_dims; ++a) batches *= x.size(a);
+  for (int64_t k = 0; k < length; ++k) {
+    const int64_t size = x.size(batch_dims + k);
+    const at::Tensor i = indices.select(-1, k);
+    row = row * size + at::where(i < 0, i + size, i);
+    rows *= size;
+  }
+  row = row.reshape({batches, -1}) + at::arange(batches, row.options()).unsqueeze(1) * rows;
+  std::vector<int64_t> shape(indices.sizes().begin(), indices.sizes().end() - 1);
+  shape.insert(shape.end(), x.sizes().begin() + batch_dims + length, x.sizes().end());
+  const at::Tensor slices = x.reshape({batches * rows, x.numel() / (batches * rows)});
+  return {slices.index_select(0, row.reshape({-1})).reshape(shape)};
+}
+
 Tensors ShapeOf(OpCall& call) {
   const at::Tensor& x = call.input(0);
   return {at::tensor(x.sizes(), at::kLong).to(x.device())};
@@ -246,6 +267,7 @@ std::vector<NamedKernel> ShapeKernels() {
           {"Expand", Expand},
           {"Tile", Tile},
           {"Gather", Gather},
+          {"GatherND", GatherNd},
           {"Shape", ShapeOf},
           {"DepthToSpace", DepthToSpace},
           {"SpaceToDepth", SpaceToDepth}};
