@@ -99,6 +99,20 @@ Interpolation InterpolationFromName(const std::string& name) {
   OCTET_FAIL("unknown interpolation '{}'; expected bilinear or bicubic", name);
 }
 
+const char* NameOf(PreprocessMode mode) {
+  switch (mode) {
+    case PreprocessMode::kCaffe: return "caffe";
+    case PreprocessMode::kTorch: return "torch";
+    case PreprocessMode::kTf: return "tf";
+    case PreprocessMode::kAffine: return "affine";
+  }
+  return "caffe";
+}
+
+const char* NameOf(Interpolation interpolation) {
+  return interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear";
+}
+
 Preprocessor::Preprocessor(PreprocessOptions options) : options_(std::move(options)) {
   const PreprocessOptions& o = options_;
   OCTET_REQUIRE(o.channels == 1 || o.channels == 3, "images have 1 or 3 channels, not {}", o.channels);

@@ -20,6 +20,8 @@ enum class PreprocessMode {
 
 PreprocessMode PreprocessModeFromName(const std::string& name);  // "caffe", "torch", "tf", "affine"
 Interpolation InterpolationFromName(const std::string& name);    // "bilinear", "bicubic"
+const char* NameOf(PreprocessMode mode);
+const char* NameOf(Interpolation interpolation);
 
 struct PreprocessOptions {
   int width = 224;

@@ -260,6 +260,21 @@ ir::Graph Text(const std::string& body) {
   return graph;
 }
 
+TEST(Engine, BatchOnAnotherAxis) {
+  const Engine engine = Engine::FromGraph(
+      Text("  input %x: f32[N,3]\n  %t: f32[3,N] = Transpose(%x) {perm=[1,0]} \"t\"\n"
+           "  %r: f32[3,N] = Relu(%t) \"r\"\n  %y: f32[N,3] = Transpose(%r) {perm=[1,0]} \"y\"\n  output %y\n"));
+  for (const int64_t batch : {1, 5}) {
+    Tensor x(DType::kF32, {batch, 3});
+    for (int64_t i = 0; i < x.size(); ++i) x.mutable_data<float>()[i] = static_cast<float>(i % 4) - 1.5f;
+    ContextOptions options;
+    options.batch = batch;
+    const Tensor y = engine.NewContext(options)->Run({{"x", x}}).at(0);
+    ASSERT_EQ(y.shape(), x.shape());
+    for (int64_t i = 0; i < x.size(); ++i) EXPECT_EQ(y.data<float>()[i], std::max(0.0f, x.data<float>()[i])) << i;
+  }
+}
+
 TEST(Engine, RefusesWhatItCannotRun) {
   EXPECT_THAT(MessageOf([] {
                 Engine::FromGraph(

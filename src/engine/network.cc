@@ -1,5 +1,7 @@
 #include "engine/network.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/op_def.h"
 #include "ops/install.h"
@@ -111,12 +113,19 @@ void CheckNode(const Graph& graph, const Node& node) {
                 node.name, node.op);
   const ir::OpDef& def = ir::GetOp(node);
   OCTET_REQUIRE(def.reference != nullptr, "engine: node '{}': operator {} has no kernel", node.name, node.op);
-  for (const ValueId id : node.outputs) {
-    if (id == kNoValue) continue;
-    const ir::TensorType& type = graph.value(id).type;
-    for (size_t i = 1; i < type.shape.size(); ++i) {
-      OCTET_REQUIRE(type.shape[i] != ir::kDynamic, "engine: node '{}': the size of '{}' is unknown: {}", node.name,
-                    graph.value(id).name, ir::ToString(type));
+}
+
+// A size behind the first that is unknown must follow from the batch: exporters write the batch as an axis in the
+// middle as well.
+void CheckSizes(const Graph& graph, const std::vector<ir::NodeId>& order) {
+  for (const ir::NodeId id : order) {
+    for (const ValueId out : graph.node(id).outputs) {
+      if (out == kNoValue) continue;
+      const Shape& shape = graph.value(out).type.shape;
+      if (shape.empty() || std::find(shape.begin() + 1, shape.end(), ir::kDynamic) == shape.end()) continue;
+      const Shape& input = graph.value(graph.inputs().at(0)).type.shape;
+      WithBatch(graph, input.empty() || input[0] == ir::kDynamic ? 1 : input[0]);
+      return;
     }
   }
 }
@@ -179,6 +188,7 @@ std::shared_ptr<const Network> CompileNetwork(const Graph& graph, const std::map
       network->gemm[id] = PackGemmNode(g, node);
     }
   }
+  CheckSizes(g, network->order);
   for (const ValueId id : g.inputs()) {
     const ir::Value& v = g.value(id);
     OCTET_REQUIRE(v.type.dtype == DType::kF32, "engine: input '{}' is {}; inputs are f32", v.name,

@@ -14,6 +14,7 @@
 #include "data/detection_transform.h"
 #include "data/image.h"
 #include "data/preprocess.h"
+#include "data/preprocess_json.h"
 #include "detection/anchors.h"
 #include "detection/detections.h"
 #include "engine/engine.h"
@@ -44,18 +45,8 @@ data::PreprocessOptions Preprocessing(const Engine& engine, const std::string& p
   const auto it = engine.info().find("preprocess");
   OCTET_REQUIRE(it != engine.info().end(),
                 "plan '{}' does not say how images are prepared; build it from an octet model, or use --bench", plan);
-  const nlohmann::json j = nlohmann::json::parse(it->second);
   data::PreprocessOptions p;
-  p.width = j.at("width");
-  p.height = j.at("height");
-  p.channels = j.at("channels");
-  p.depth = j.at("depth");
-  p.mode = data::PreprocessModeFromName(j.at("mode"));
-  p.image_mean = j.at("image_mean").get<std::vector<double>>();
-  p.image_std = j.value("image_std", std::vector<double>{1});
-  p.bgr = j.value("bgr", false);
-  p.interpolation = data::InterpolationFromName(j.at("interpolation"));
-  p.center_crop = j.at("center_crop");
+  data::ReadPreprocessJson(it->second, &p);
   const Shape wanted = {p.channels, p.height, p.width};
   const Shape& shape = engine.inputs()[0].shape;
   OCTET_REQUIRE(Shape(shape.begin() + 1, shape.end()) == wanted,

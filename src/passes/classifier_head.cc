@@ -79,6 +79,12 @@ ValueId LogitsOf(const Graph& g) {
   return last->input(0);
 }
 
+bool GivesProbabilities(const Graph& g) {
+  const Node* maker = g.producer(g.outputs().at(0));
+  while (maker != nullptr && KeepsElements(*maker)) maker = g.producer(maker->input(0));
+  return maker != nullptr && (maker->op == "Softmax" || maker->op == "Sigmoid");
+}
+
 Graph CompleteClassifier(Graph g) {
   OCTET_REQUIRE(g.inputs().size() == 1, "the network has {} inputs; a classifier has one, the image",
                 g.inputs().size());

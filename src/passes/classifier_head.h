@@ -17,6 +17,10 @@ ir::ValueId LogitsOf(const ir::Graph& graph);
 // (auxiliary heads). Throws a user Error for an output that is no vector of class scores, or that ends in Sigmoid.
 ir::Graph CompleteClassifier(ir::Graph graph);
 
+// The first output is made by a Softmax or Sigmoid, and not plain or logarithmic scores. A plan cannot be completed as
+// above: whoever reads its output asks this.
+bool GivesProbabilities(const ir::Graph& graph);
+
 struct ClassifierHead {
   ir::NodeId layer = ir::kNoNode;  // Gemm, MatMul or Conv with constant weights
   int64_t classes = 0;

@@ -6,10 +6,12 @@
 #include "base/progress.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
+#include "ir/model_file.h"
 #include "onnx/onnx_export.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
 #include "task/calibrate_model.h"
+#include "task/predictor.h"
 #include "task/ptq/apply_cache.h"
 #include "task/ptq/calibration_images.h"
 #include "task/run.h"
@@ -43,6 +45,15 @@ PtqResult CalibrateRanges(const spec::Spec& spec, const ir::Graph& graph, const 
 }
 
 }  // namespace
+
+PlanSource ReadPlanSource(const std::string& path, const std::function<PlanSource()>& import) {
+  const FileKind kind = KindOfFile(path);
+  if (kind == FileKind::kOnnx) return import();
+  OCTET_REQUIRE(kind == FileKind::kModel, "'{}' is neither an .onnx nor an .octet file", path);
+  ir::Model model = ir::ReadModel(path);
+  model.info.erase("spec");
+  return {std::move(model.graph), std::move(model.info)};
+}
 
 void BuildPlan(const spec::Spec& spec, report::RunReport& report, const LoadPlanSource& load,
                const CalibrationImages& images) {

@@ -19,6 +19,8 @@ struct PlanSource {
   ir::Graph graph;
   std::map<std::string, std::string> info;  // travels with the plan
 };
+// Of an .octet file, which says all itself, or of an .onnx file by `import`. Throws a user Error for another.
+PlanSource ReadPlanSource(const std::string& path, const std::function<PlanSource()>& import);
 using LoadPlanSource = std::function<PlanSource(const std::string& path)>;
 
 // Preprocessed batches of these images; `info` is the network's.

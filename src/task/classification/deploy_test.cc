@@ -9,12 +9,14 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/strings.h"
 #include "data/synthetic.h"
 #include "engine/engine.h"
 #include "ir/model_file.h"
 #include "onnx/onnx_export.h"
 #include "onnx/onnx_import.h"
 #include "ops/install.h"
+#include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "passes/pipelines.h"
 #include "passes/strip_qdq.h"
@@ -206,6 +208,42 @@ TEST_F(Deploy, QuantizeTakesImagesAndTensors) {
   // A model file knows its preprocessing.
   QuantizeFile(Options(Path("float.octet"), Path("data/val"), Path("q_octet")));
   EXPECT_EQ(Results("q_octet")["metrics"]["images"], 12);
+}
+
+// Somebody else's network ends in scores, and so does its plan: evaluation and inference give probabilities all the
+// same.
+TEST_F(Deploy, PlanWithoutSoftmax) {
+  ir::Graph graph = passes::PrepareForExport(ir::ReadModel(Path("float.octet")).graph);
+  graph.ReplaceOutput(0, passes::LogitsOf(graph));
+  graph.RemoveUnused();
+  onnx::ExportOnnx(graph, Path("scores.onnx"));
+  for (const char* name : {"float", "scores"}) {
+    QuantizeFileOptions o =
+        Options(Path(name + std::string(".onnx")), Path("data/val"), Path(name + std::string("_q")));
+    o.preprocess_mode = "torch";
+    o.images.preprocess.mode = data::PreprocessMode::kTorch;
+    o.ptq.method = quant::CalibrationMethod::kMax;
+    QuantizeFile(o);
+    const std::string plan = Path(name + std::string("_q/model.plan"));
+    Evaluate(
+        Spec(name + std::string("_e"), {"evaluate.trt_engine=" + plan, "evaluate.dataset_path=" + Path("data/val")}));
+    Infer(Spec(name + std::string("_i"),
+               {"inference.trt_engine=" + plan, "inference.image_dir=" + Path("data/val/cross")}));
+  }
+  const nlohmann::json whole = Results("float_e/evaluate")["metrics"], scores = Results("scores_e/evaluate")["metrics"];
+  EXPECT_GT(scores["loss"], 0);
+  EXPECT_NEAR(scores["loss"], whole["loss"], 1e-5);
+  EXPECT_EQ(scores["top_1_accuracy"], whole["top_1_accuracy"]);
+  const auto lines = [](const std::string& run) { return Split(ReadFile(Path(run + "/inference/result.csv")), '\n'); };
+  const std::vector<std::string> expected = lines("float_i"), got = lines("scores_i");
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) {  // path,class,probability
+    const size_t at = got[i].rfind(',') + 1;
+    EXPECT_EQ(got[i].substr(0, at), expected[i].substr(0, at));
+    if (at > 0) {
+      EXPECT_NEAR(std::stod(got[i].substr(at)), std::stod(expected[i].substr(at)), 2e-6);
+    }
+  }
 }
 
 TEST_F(Deploy, QuantizeSaysWhatIsWrong) {

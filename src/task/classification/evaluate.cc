@@ -160,7 +160,7 @@ void Infer(const spec::Spec& spec) {
     std::string csv;
     data::Batch batch;
     while (loader.Next(&batch)) {
-      const Tensor output = predictor->Predict(batch.images);
+      const Tensor output = ClassProbabilities(*predictor, batch.images);
       const int64_t n = output.dim(1);
       OCTET_CHECK(classes.empty() || static_cast<int64_t>(classes.size()) == n, "{} outputs", n);
       for (int64_t i = 0; i < output.dim(0); ++i) {

@@ -1,16 +1,13 @@
 #include "task/classification/plan_source.h"
 
-#include "base/error.h"
 #include "base/files.h"
 #include "base/parallel.h"
-#include "ir/model_file.h"
 #include "onnx/onnx_import.h"
 #include "passes/classifier_head.h"
 #include "task/build_plan.h"
 #include "task/classification/classification.h"
 #include "task/classification/own_network.h"
 #include "task/classification/setup.h"
-#include "task/predictor.h"
 
 namespace octet::task::classification {
 
@@ -29,21 +26,10 @@ std::vector<std::string> ClassNames(const spec::Spec& spec) {
 }  // namespace
 
 PlanSource LoadSource(const spec::Spec& spec, const std::string& path) {
-  PlanSource source;
-  switch (KindOfFile(path)) {
-    case FileKind::kModel: {
-      ir::Model model = ir::ReadModel(path);
-      source.graph = std::move(model.graph);
-      source.info = std::move(model.info);
-      source.info.erase("spec");
-      break;
-    }
-    case FileKind::kOnnx:
-      source.graph = passes::CompleteClassifier(onnx::ImportOnnx(path));
-      source.info = DescribeData(ClassNames(spec), PreprocessFromSpec(WithInputOf(spec, path)));
-      break;
-    default: OCTET_FAIL("'{}' is neither an .onnx nor an .octet file", path);
-  }
+  PlanSource source = ReadPlanSource(path, [&] {
+    return PlanSource{passes::CompleteClassifier(onnx::ImportOnnx(path)),
+                      DescribeData(ClassNames(spec), PreprocessFromSpec(WithInputOf(spec, path)))};
+  });
   RequireInputSize(source.graph, PreprocessOf(source.info, spec, path), path);
   return source;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "passes/classifier_head.h"
 
 namespace octet::task::classification {
 
@@ -42,6 +43,24 @@ ClassMetrics Mean(const std::vector<ClassMetrics>& classes) {
   return mean;
 }
 
+Tensor ClassProbabilities(Predictor& predictor, const Tensor& images) {
+  Tensor output = predictor.Predict(images);
+  const int64_t n = images.dim(0), classes = output.size() / n;
+  OCTET_REQUIRE(output.dtype() == DType::kF32 && output.rank() >= 2 && output.dim(0) == n && output.dim(1) == classes,
+                "the network's output is {}; a classifier's is [{},classes]", ToString(output.shape()), n);
+  if (passes::GivesProbabilities(predictor.graph())) return output.Reshaped({n, classes});
+  Tensor result(DType::kF32, {n, classes});
+  for (int64_t i = 0; i < n; ++i) {
+    const float* score = output.data<float>() + i * classes;
+    float* p = result.mutable_data<float>() + i * classes;
+    const float top = *std::max_element(score, score + classes);
+    double sum = 0;
+    for (int64_t c = 0; c < classes; ++c) sum += p[c] = std::exp(score[c] - top);
+    for (int64_t c = 0; c < classes; ++c) p[c] = static_cast<float>(p[c] / sum);
+  }
+  return result;
+}
+
 Score Evaluate(Predictor& predictor, data::DataLoader& loader, int64_t classes, int64_t k, bool show_progress) {
   Score score;
   score.k = std::min(k, classes);
@@ -55,10 +74,10 @@ Score Evaluate(Predictor& predictor, data::DataLoader& loader, int64_t classes, 
   int64_t topk = 0;
   while (loader.Next(&batch)) {
     const auto start = std::chrono::steady_clock::now();
-    const Tensor output = predictor.Predict(batch.images);
+    const Tensor output = ClassProbabilities(predictor, batch.images);
     score.predict_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    OCTET_REQUIRE(output.rank() == 2 && output.dim(1) == classes,
-                  "the network's output is {}, but the data set has {} classes", ToString(output.shape()), classes);
+    OCTET_REQUIRE(output.dim(1) == classes, "the network's output is {}, but the data set has {} classes",
+                  ToString(output.shape()), classes);
     for (int64_t i = 0; i < output.dim(0); ++i) {
       const float* p = output.data<float>() + i * classes;
       const int64_t label = batch.labels[static_cast<size_t>(i)];

@@ -26,7 +26,11 @@ struct ClassMetrics {
 std::vector<ClassMetrics> PerClass(const Score& score);
 ClassMetrics Mean(const std::vector<ClassMetrics>& classes);  // over classes, each counting the same; sum of images
 
-// `probabilities`: the network ends in a softmax. Every image counts, the last partial batch too.
+// f32 [N,classes] of images f32 [N,C,H,W]: the network's first output, a softmax of it where the network has none
+// itself (a plan of somebody else's network). Throws a user Error for an output of another shape.
+Tensor ClassProbabilities(Predictor& predictor, const Tensor& images);
+
+// Every image counts, the last partial batch too.
 Score Evaluate(Predictor& predictor, data::DataLoader& loader, int64_t classes, int64_t k, bool show_progress);
 
 }  // namespace octet::task::classification

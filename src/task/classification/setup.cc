@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "data/preprocess_json.h"
 #include "task/classification/own_network.h"
 
 namespace octet::task::classification {
@@ -49,37 +50,12 @@ void RequireInputSize(const ir::Graph& graph, const data::PreprocessOptions& p, 
   RequireInput(graph, p.channels, p.height, p.width, where);
 }
 
-namespace {
-
-const char* ModeName(data::PreprocessMode mode) {
-  switch (mode) {
-    case data::PreprocessMode::kCaffe: return "caffe";
-    case data::PreprocessMode::kTorch: return "torch";
-    case data::PreprocessMode::kTf: return "tf";
-    case data::PreprocessMode::kAffine: return "affine";
-  }
-  return "caffe";
-}
-
-}  // namespace
-
 std::map<std::string, std::string> DescribeData(const std::vector<std::string>& classes,
                                                 const data::PreprocessOptions& p) {
-  nlohmann::json preprocess = {
-      {"width", p.width},
-      {"height", p.height},
-      {"channels", p.channels},
-      {"depth", p.depth},
-      {"mode", ModeName(p.mode)},
-      {"image_mean", p.image_mean},
-      {"image_std", p.image_std},
-      {"bgr", p.bgr},
-      {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
-      {"center_crop", p.center_crop}};
   return {{"task", "classification"},
           {"octet_version", report::OctetVersion()},
           {"classes", nlohmann::json(classes).dump()},
-          {"preprocess", preprocess.dump()}};
+          {"preprocess", data::PreprocessToJson(p)}};
 }
 
 std::vector<std::string> ClassesOf(const std::map<std::string, std::string>& info) {
@@ -97,21 +73,7 @@ data::PreprocessOptions PreprocessOf(const std::map<std::string, std::string>& i
   const auto it = info.find("preprocess");
   if (it == info.end()) return PreprocessFromSpec(WithInputOf(spec, path));
   data::PreprocessOptions p = PreprocessFromSpec(spec);
-  try {
-    const nlohmann::json j = nlohmann::json::parse(it->second);
-    p.width = j.at("width");
-    p.height = j.at("height");
-    p.channels = j.at("channels");
-    p.depth = j.at("depth");
-    p.mode = data::PreprocessModeFromName(j.at("mode"));
-    p.image_mean = j.at("image_mean").get<std::vector<double>>();
-    p.image_std = j.value("image_std", std::vector<double>{1});
-    p.bgr = j.value("bgr", false);
-    p.interpolation = data::InterpolationFromName(j.at("interpolation"));
-    p.center_crop = j.at("center_crop");
-  } catch (const nlohmann::json::exception& e) {
-    OCTET_FAIL("the preprocessing settings inside the network file are damaged: {}", e.what());
-  }
+  data::ReadPreprocessJson(it->second, &p);
   return p;
 }
 

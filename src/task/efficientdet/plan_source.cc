@@ -1,33 +1,20 @@
 #include "task/efficientdet/plan_source.h"
 
-#include "base/error.h"
 #include "data/image.h"
-#include "ir/model_file.h"
 #include "onnx/onnx_import.h"
 #include "task/build_plan.h"
 #include "task/efficientdet/efficientdet.h"
 #include "task/efficientdet/images.h"
 #include "task/efficientdet/setup.h"
-#include "task/predictor.h"
 
 namespace octet::task::efficientdet {
 
 PlanSource LoadSource(const spec::Spec& spec, const std::string& path) {
-  PlanSource source;
-  switch (KindOfFile(path)) {
-    case FileKind::kModel: {
-      ir::Model model = ir::ReadModel(path);
-      source.graph = std::move(model.graph);
-      source.info = std::move(model.info);
-      source.info.erase("spec");
-      break;
-    }
-    case FileKind::kOnnx:
-      source.graph = onnx::ImportOnnx(path);
-      source.info = DescribeDetector(DetectorOf(source.graph.metadata(), spec));
-      break;
-    default: OCTET_FAIL("'{}' is neither an .onnx nor an .octet file", path);
-  }
+  PlanSource source = ReadPlanSource(path, [&] {
+    ir::Graph graph = onnx::ImportOnnx(path);
+    auto info = DescribeDetector(DetectorOf(graph.metadata(), spec));
+    return PlanSource{std::move(graph), std::move(info)};
+  });
   RequireDetector(source.graph, DetectorOf(source.info, spec), path);
   return source;
 }

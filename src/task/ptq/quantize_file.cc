@@ -1,10 +1,9 @@
 #include "task/ptq/quantize_file.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "data/preprocess_json.h"
 #include "engine/engine.h"
 #include "ir/model_file.h"
 #include "onnx/onnx_import.h"
@@ -16,47 +15,6 @@
 namespace octet::task {
 namespace {
 
-std::string ModeText(data::PreprocessMode mode) {
-  switch (mode) {
-    case data::PreprocessMode::kCaffe: return "caffe";
-    case data::PreprocessMode::kTorch: return "torch";
-    case data::PreprocessMode::kTf: return "tf";
-    case data::PreprocessMode::kAffine: return "affine";
-  }
-  return "caffe";
-}
-
-// As plans carry it (docs/engine.md).
-std::string PreprocessJson(const data::PreprocessOptions& p, const ImageInput& input) {
-  return nlohmann::json{{"width", input.width},
-                        {"height", input.height},
-                        {"channels", input.channels},
-                        {"depth", p.depth},
-                        {"mode", ModeText(p.mode)},
-                        {"image_mean", p.image_mean},
-                        {"image_std", p.image_std},
-                        {"bgr", p.bgr},
-                        {"interpolation", p.interpolation == data::Interpolation::kBicubic ? "bicubic" : "bilinear"},
-                        {"center_crop", p.center_crop}}
-      .dump();
-}
-
-// The settings of an octet model.
-void ReadPreprocess(const std::string& text, data::PreprocessOptions* p) {
-  try {
-    const nlohmann::json j = nlohmann::json::parse(text);
-    p->depth = j.at("depth");
-    p->mode = data::PreprocessModeFromName(j.at("mode"));
-    p->image_mean = j.at("image_mean").get<std::vector<double>>();
-    p->image_std = j.value("image_std", std::vector<double>{1});
-    p->bgr = j.value("bgr", false);
-    p->interpolation = data::InterpolationFromName(j.at("interpolation"));
-    p->center_crop = j.at("center_crop");
-  } catch (const nlohmann::json::exception& e) {
-    OCTET_FAIL("the preprocessing settings inside the network file are damaged: {}", e.what());
-  }
-}
-
 bool HoldsTensors(const std::string& path) {
   return IsDirectory(path) && !MatchingFiles(path + "/*.npy").empty();
 }
@@ -65,7 +23,7 @@ std::string Settings(const QuantizeFileOptions& o) {
   return fmt::format(
       "file: {}\nimages: {}\nmax_images: {}\npreprocess: {}\nmethod: {}\npercentile: {}\nprobe_images: {}\n"
       "max_drop: {}\nmin_sqnr: {}\ntensorrt: {}\nopset: {}\nqdq: {}\n",
-      o.path, o.images.path, o.images.max_images, ModeText(o.images.preprocess.mode), quant::NameOf(o.ptq.method),
+      o.path, o.images.path, o.images.max_images, data::NameOf(o.images.preprocess.mode), quant::NameOf(o.ptq.method),
       o.ptq.percentile, o.ptq.probe_images, o.ptq.max_drop, o.ptq.min_sqnr_db, o.deployment.tensorrt_version,
       o.deployment.opset, o.deployment.qdq_target);
 }
@@ -94,7 +52,7 @@ ir::Graph LoadFloatNetwork(const std::string& path, const std::map<std::string, 
 
 void UsePreprocessingOf(const std::map<std::string, std::string>& info, QuantizeFileOptions* o) {
   const auto known = info.find("preprocess");
-  if (o->preprocess_mode.empty() && known != info.end()) ReadPreprocess(known->second, &o->images.preprocess);
+  if (o->preprocess_mode.empty() && known != info.end()) data::ReadPreprocessJson(known->second, &o->images.preprocess);
   OCTET_REQUIRE(HoldsTensors(o->images.path) || !o->preprocess_mode.empty() || known != info.end(),
                 "'{}' does not say how images are prepared; give what it was trained with: --mode torch, caffe, tf, "
                 "or affine with --mean and --std",
@@ -165,7 +123,14 @@ void QuantizeFile(const QuantizeFileOptions& given) {
     const ir::Graph graph = LoadFloatNetwork(o.path, o.input_shapes, &info);
     UsePreprocessingOf(info, &o);
     const OpenImages open = OpenCalibrationImages(graph, o.images);
-    if (!HoldsTensors(o.images.path)) info["preprocess"] = PreprocessJson(o.images.preprocess, ImageInputOf(graph));
+    if (!HoldsTensors(o.images.path)) {
+      const ImageInput input = ImageInputOf(graph);
+      data::PreprocessOptions& p = o.images.preprocess;
+      p.width = input.width;
+      p.height = input.height;
+      p.channels = input.channels;
+      info["preprocess"] = data::PreprocessToJson(p);
+    }
     info.erase("spec");
     const PtqResult result = QuantizeAfterTraining(graph, open, o.ptq);
     o.deployment.info = info;

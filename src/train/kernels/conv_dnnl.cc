@@ -1,28 +1,16 @@
 #include "train/kernels/conv_dnnl.h"
 
-#include <dnnl.hpp>
-#include <map>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
+#include "train/kernels/dnnl_common.h"
 
 namespace octet::train {
 namespace {
 
 using dnnl::memory;
 using Dims = memory::dims;
-
-const dnnl::engine& Engine() {
-  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
-  return *engine;
-}
-
-dnnl::stream& Stream() {
-  thread_local dnnl::stream stream(Engine());
-  return stream;
-}
 
 struct Descriptions {
   memory::desc x, weight, bias, y;  // as the caller holds them
@@ -59,7 +47,7 @@ constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 // oneDNN 2 has operation descriptors, oneDNN 3 puts their arguments into the primitive descriptor.
 dnnl::convolution_forward::primitive_desc ForwardDesc(const Descriptions& d, bool bias) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(),     dnnl::prop_kind::forward_training,
+  return {DnnlEngine(), dnnl::prop_kind::forward_training,
           kDirect,      d.x,
           d.any_weight, bias ? d.bias : memory::desc(),
           d.y,          d.strides,
@@ -71,30 +59,30 @@ dnnl::convolution_forward::primitive_desc ForwardDesc(const Descriptions& d, boo
   const Forward::desc desc =
       bias ? Forward::desc(kind, kDirect, d.x, d.any_weight, d.bias, d.y, d.strides, d.dilates, d.begin, d.end)
            : Forward::desc(kind, kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end);
-  return {desc, Engine()};
+  return {desc, DnnlEngine()};
 #endif
 }
 
 dnnl::convolution_backward_data::primitive_desc BackwardDataDesc(const Descriptions& d) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(), kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end, ForwardDesc(d, false)};
+  return {DnnlEngine(), kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end, ForwardDesc(d, false)};
 #else
   const dnnl::convolution_backward_data::desc desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin,
                                                    d.end);
-  return {desc, Engine(), ForwardDesc(d, false)};
+  return {desc, DnnlEngine(), ForwardDesc(d, false)};
 #endif
 }
 
 dnnl::convolution_backward_weights::primitive_desc BackwardWeightDesc(const Descriptions& d, bool bias) {
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(),  kDirect, d.x,   d.any_weight,        bias ? d.bias : memory::desc(), d.y, d.strides,
-          d.dilates, d.begin, d.end, ForwardDesc(d, bias)};
+  return {DnnlEngine(), kDirect, d.x,   d.any_weight,        bias ? d.bias : memory::desc(), d.y, d.strides,
+          d.dilates,    d.begin, d.end, ForwardDesc(d, bias)};
 #else
   using Backward = dnnl::convolution_backward_weights;
   const Backward::desc desc =
       bias ? Backward::desc(kDirect, d.x, d.any_weight, d.bias, d.y, d.strides, d.dilates, d.begin, d.end)
            : Backward::desc(kDirect, d.x, d.any_weight, d.y, d.strides, d.dilates, d.begin, d.end);
-  return {desc, Engine(), ForwardDesc(d, bias)};
+  return {desc, DnnlEngine(), ForwardDesc(d, bias)};
 #endif
 }
 
@@ -104,28 +92,9 @@ struct Compiled {
   dnnl::primitive primitive;
 };
 
-using Key = std::vector<int64_t>;
-
-Key KeyOf(const ConvShape& s, int kind, bool bias) {
-  Key key = {kind, bias ? 1 : 0, s.batch, s.in_channels, s.out_channels, s.group};
-  for (const auto& pair : {s.in, s.out, s.kernel, s.strides, s.dilations, s.pad_begin, s.pad_end}) {
-    key.insert(key.end(), pair.begin(), pair.end());
-  }
-  return key;
-}
-
 enum Kind { kForward, kData, kWeight };
 
-// Compiled once per shape. Bounded, because the last batch of an epoch and images of many sizes bring new shapes.
-const Compiled& Compile(const ConvShape& shape, Kind kind, bool bias) {
-  constexpr size_t kMost = 2048;
-  static std::mutex mutex;
-  static auto* cache = new std::map<Key, Compiled>;
-  const std::lock_guard<std::mutex> lock(mutex);
-  const Key key = KeyOf(shape, kind, bias);
-  const auto found = cache->find(key);
-  if (found != cache->end()) return found->second;
-  if (cache->size() >= kMost) cache->clear();
+Compiled Build(const ConvShape& shape, Kind kind, bool bias) {
   Compiled c;
   c.described = Describe(shape, bias);
   if (kind == kForward) {
@@ -141,18 +110,19 @@ const Compiled& Compile(const ConvShape& shape, Kind kind, bool bias) {
     c.weight = desc.diff_weights_desc();
     c.primitive = dnnl::convolution_backward_weights(desc);
   }
-  return cache->emplace(key, std::move(c)).first->second;
+  return c;
 }
 
-memory Wrap(const memory::desc& desc, const float* data) {
-  return memory(desc, Engine(), const_cast<float*>(data));
+std::shared_ptr<const Compiled> Compile(const ConvShape& shape, Kind kind, bool bias) {
+  static auto* cache = new DnnlCache<Compiled>;
+  return cache->Get({kind, bias}, shape, [&] { return Build(shape, kind, bias); });
 }
 
 memory PackedWeight(const Compiled& c, const float* weight) {
-  const memory user = Wrap(c.described.weight, weight);
+  const memory user = DnnlWrap(c.described.weight, weight);
   if (c.weight == c.described.weight) return user;
-  memory packed(c.weight, Engine());
-  dnnl::reorder(user, packed).execute(Stream(), const_cast<memory&>(user), packed);
+  memory packed(c.weight, DnnlEngine());
+  dnnl::reorder(user, packed).execute(DnnlStream(), const_cast<memory&>(user), packed);
   return packed;
 }
 
@@ -160,10 +130,9 @@ template <typename F>
 void Guard(const char* what, const ConvShape& s, F run) {
   try {
     run();
-    Stream().wait();
+    DnnlStream().wait();
   } catch (const dnnl::error& e) {
-    OCTET_CHECK(false, "oneDNN {}: {} ({}x{}x{}x{} -> {} channels, kernel {}x{}, group {})", what, e.what(), s.batch,
-                s.in_channels, s.in[0], s.in[1], s.out_channels, s.kernel[0], s.kernel[1], s.group);
+    OCTET_CHECK(false, "oneDNN {}: {} ({})", what, e.what(), ToString(s));
   }
 }
 
@@ -194,23 +163,30 @@ ConvShape GatherPixels(const ConvShape& s, const float* x, std::vector<float>* g
 
 }  // namespace
 
+std::string ToString(const ConvShape& s) {
+  return fmt::format("{}x{}x{}x{} -> {} channels, kernel {}x{}, group {}", s.batch, s.in_channels, s.in[0], s.in[1],
+                     s.out_channels, s.kernel[0], s.kernel[1], s.group);
+}
+
 void ConvForward(const ConvShape& shape, const float* x, const float* weight, const float* bias, float* y) {
   Guard("convolution", shape, [&] {
-    const Compiled& c = Compile(shape, kForward, bias != nullptr);
-    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, Wrap(c.described.x, x)},
+    const auto compiled = Compile(shape, kForward, bias != nullptr);
+    const Compiled& c = *compiled;
+    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, DnnlWrap(c.described.x, x)},
                                             {DNNL_ARG_WEIGHTS, PackedWeight(c, weight)},
-                                            {DNNL_ARG_DST, Wrap(c.described.y, y)}};
-    if (bias != nullptr) args.emplace(DNNL_ARG_BIAS, Wrap(c.described.bias, bias));
-    c.primitive.execute(Stream(), args);
+                                            {DNNL_ARG_DST, DnnlWrap(c.described.y, y)}};
+    if (bias != nullptr) args.emplace(DNNL_ARG_BIAS, DnnlWrap(c.described.bias, bias));
+    c.primitive.execute(DnnlStream(), args);
   });
 }
 
 void ConvBackwardData(const ConvShape& shape, const float* dy, const float* weight, float* dx) {
   Guard("convolution, data gradient", shape, [&] {
-    const Compiled& c = Compile(shape, kData, false);
-    c.primitive.execute(Stream(), {{DNNL_ARG_DIFF_DST, Wrap(c.described.y, dy)},
-                                   {DNNL_ARG_WEIGHTS, PackedWeight(c, weight)},
-                                   {DNNL_ARG_DIFF_SRC, Wrap(c.described.x, dx)}});
+    const auto compiled = Compile(shape, kData, false);
+    const Compiled& c = *compiled;
+    c.primitive.execute(DnnlStream(), {{DNNL_ARG_DIFF_DST, DnnlWrap(c.described.y, dy)},
+                                       {DNNL_ARG_WEIGHTS, PackedWeight(c, weight)},
+                                       {DNNL_ARG_DIFF_SRC, DnnlWrap(c.described.x, dx)}});
   });
 }
 
@@ -221,16 +197,17 @@ void ConvBackwardWeight(const ConvShape& shape, const float* x, const float* dy,
     return ConvBackwardWeight(dense, pixels.data(), dy, dweight, dbias);
   }
   Guard("convolution, weight gradient", shape, [&] {
-    const Compiled& c = Compile(shape, kWeight, dbias != nullptr);
-    memory user = Wrap(c.described.weight, dweight);
+    const auto compiled = Compile(shape, kWeight, dbias != nullptr);
+    const Compiled& c = *compiled;
+    memory user = DnnlWrap(c.described.weight, dweight);
     const bool direct = c.weight == c.described.weight;
-    memory packed = direct ? user : memory(c.weight, Engine());
-    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, Wrap(c.described.x, x)},
-                                            {DNNL_ARG_DIFF_DST, Wrap(c.described.y, dy)},
+    memory packed = direct ? user : memory(c.weight, DnnlEngine());
+    std::unordered_map<int, memory> args = {{DNNL_ARG_SRC, DnnlWrap(c.described.x, x)},
+                                            {DNNL_ARG_DIFF_DST, DnnlWrap(c.described.y, dy)},
                                             {DNNL_ARG_DIFF_WEIGHTS, packed}};
-    if (dbias != nullptr) args.emplace(DNNL_ARG_DIFF_BIAS, Wrap(c.described.bias, dbias));
-    c.primitive.execute(Stream(), args);
-    if (!direct) dnnl::reorder(packed, user).execute(Stream(), packed, user);
+    if (dbias != nullptr) args.emplace(DNNL_ARG_DIFF_BIAS, DnnlWrap(c.described.bias, dbias));
+    c.primitive.execute(DnnlStream(), args);
+    if (!direct) dnnl::reorder(packed, user).execute(DnnlStream(), packed, user);
   });
 }
 

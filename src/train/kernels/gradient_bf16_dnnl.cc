@@ -1,13 +1,10 @@
 #include "train/kernels/gradient_bf16_dnnl.h"
 
 #include <cstdlib>
-#include <dnnl.hpp>
-#include <map>
-#include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/error.h"
+#include "train/kernels/dnnl_common.h"
 
 namespace octet::train {
 namespace {
@@ -15,11 +12,6 @@ namespace {
 using dnnl::memory;
 using Dims = memory::dims;
 using Type = memory::data_type;
-
-const dnnl::engine& Engine() {
-  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
-  return *engine;
-}
 
 struct Compiled {
   memory::desc x, y, given, weight;  // `given`: the weight as the caller holds it; `weight`: as the primitive wants it
@@ -37,10 +29,10 @@ dnnl::convolution_forward::primitive_desc Hint(const Compiled& c, const Geometry
   const auto kind = dnnl::prop_kind::forward_training;
   const auto direct = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(), kind, direct, x, weight, memory::desc(), c.y, g.strides, g.dilates, g.begin, g.end};
+  return {DnnlEngine(), kind, direct, x, weight, memory::desc(), c.y, g.strides, g.dilates, g.begin, g.end};
 #else
   return {dnnl::convolution_forward::desc(kind, direct, x, weight, c.y, g.strides, g.dilates, g.begin, g.end),
-          Engine()};
+          DnnlEngine()};
 #endif
 }
 
@@ -63,23 +55,23 @@ Compiled Build(const ConvShape& s, bool of_weight) {
   const auto direct = dnnl::algorithm::convolution_direct;
   if (of_weight) {
 #if DNNL_VERSION_MAJOR >= 3
-    const dnnl::convolution_backward_weights::primitive_desc desc(Engine(), direct, c.x, any, memory::desc(), c.y,
+    const dnnl::convolution_backward_weights::primitive_desc desc(DnnlEngine(), direct, c.x, any, memory::desc(), c.y,
                                                                   g.strides, g.dilates, g.begin, g.end, Hint(c, g));
 #else
     const dnnl::convolution_backward_weights::primitive_desc desc(
-        dnnl::convolution_backward_weights::desc(direct, c.x, any, c.y, g.strides, g.dilates, g.begin, g.end), Engine(),
-        Hint(c, g));
+        dnnl::convolution_backward_weights::desc(direct, c.x, any, c.y, g.strides, g.dilates, g.begin, g.end),
+        DnnlEngine(), Hint(c, g));
 #endif
     c.weight = desc.diff_weights_desc();
     c.primitive = dnnl::convolution_backward_weights(desc);
   } else {
 #if DNNL_VERSION_MAJOR >= 3
-    const dnnl::convolution_backward_data::primitive_desc desc(Engine(), direct, c.x, any, c.y, g.strides, g.dilates,
-                                                               g.begin, g.end, Hint(c, g));
+    const dnnl::convolution_backward_data::primitive_desc desc(DnnlEngine(), direct, c.x, any, c.y, g.strides,
+                                                               g.dilates, g.begin, g.end, Hint(c, g));
 #else
     const dnnl::convolution_backward_data::primitive_desc desc(
-        dnnl::convolution_backward_data::desc(direct, c.x, any, c.y, g.strides, g.dilates, g.begin, g.end), Engine(),
-        Hint(c, g));
+        dnnl::convolution_backward_data::desc(direct, c.x, any, c.y, g.strides, g.dilates, g.begin, g.end),
+        DnnlEngine(), Hint(c, g));
 #endif
     c.weight = desc.weights_desc();
     c.primitive = dnnl::convolution_backward_data(desc);
@@ -87,45 +79,28 @@ Compiled Build(const ConvShape& s, bool of_weight) {
   return c;
 }
 
-memory Wrap(const memory::desc& desc, const void* data) {
-  return memory(desc, Engine(), const_cast<void*>(data));
-}
-
 void Run(const ConvShape& s, bool of_weight, const void* x, const void* weight, const uint16_t* dy) {
-  constexpr size_t kMost = 1024;
-  static std::mutex mutex;
-  static auto* cache = new std::map<std::vector<int64_t>, Compiled>;
-  std::vector<int64_t> key = {of_weight, s.batch, s.in_channels, s.out_channels};
-  for (const auto& pair : {s.in, s.out, s.kernel, s.strides, s.dilations, s.pad_begin, s.pad_end}) {
-    key.insert(key.end(), pair.begin(), pair.end());
-  }
+  static auto* cache = new DnnlCache<Compiled>;
   try {
-    Compiled c;
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      auto found = cache->find(key);
-      if (found == cache->end()) {
-        if (cache->size() >= kMost) cache->clear();
-        found = cache->emplace(key, Build(s, of_weight)).first;
-      }
-      c = found->second;
-    }
-    dnnl::stream stream(Engine());
-    memory user = Wrap(c.given, weight);
-    memory packed = c.weight == c.given ? user : memory(c.weight, Engine());
+    const auto compiled = cache->Get({of_weight}, s, [&] { return Build(s, of_weight); });
+    const Compiled& c = *compiled;
+    dnnl::stream& stream = DnnlStream();
+    memory user = DnnlWrap(c.given, weight);
+    memory packed = c.weight == c.given ? user : memory(c.weight, DnnlEngine());
     if (of_weight) {
       c.primitive.execute(
-          stream, {{DNNL_ARG_SRC, Wrap(c.x, x)}, {DNNL_ARG_DIFF_DST, Wrap(c.y, dy)}, {DNNL_ARG_DIFF_WEIGHTS, packed}});
+          stream,
+          {{DNNL_ARG_SRC, DnnlWrap(c.x, x)}, {DNNL_ARG_DIFF_DST, DnnlWrap(c.y, dy)}, {DNNL_ARG_DIFF_WEIGHTS, packed}});
       if (c.weight != c.given) dnnl::reorder(packed, user).execute(stream, packed, user);
     } else {
       if (c.weight != c.given) dnnl::reorder(user, packed).execute(stream, user, packed);
       c.primitive.execute(
-          stream, {{DNNL_ARG_DIFF_SRC, Wrap(c.x, x)}, {DNNL_ARG_DIFF_DST, Wrap(c.y, dy)}, {DNNL_ARG_WEIGHTS, packed}});
+          stream,
+          {{DNNL_ARG_DIFF_SRC, DnnlWrap(c.x, x)}, {DNNL_ARG_DIFF_DST, DnnlWrap(c.y, dy)}, {DNNL_ARG_WEIGHTS, packed}});
     }
     stream.wait();
   } catch (const dnnl::error& e) {
-    OCTET_CHECK(false, "oneDNN bfloat16 gradient: {} ({}x{}x{}x{} -> {} channels, kernel {}x{})", e.what(), s.batch,
-                s.in_channels, s.in[0], s.in[1], s.out_channels, s.kernel[0], s.kernel[1]);
+    OCTET_CHECK(false, "oneDNN bfloat16 gradient: {} ({})", e.what(), ToString(s));
   }
 }
 

@@ -1,12 +1,10 @@
 #include "train/kernels/integer_conv_dnnl.h"
 
 #include <cstring>
-#include <dnnl.hpp>
-#include <map>
-#include <mutex>
 #include <vector>
 
 #include "base/error.h"
+#include "train/kernels/dnnl_common.h"
 #include "train/step_profile.h"
 
 namespace octet::train {
@@ -14,16 +12,6 @@ namespace {
 
 using dnnl::memory;
 using Dims = memory::dims;
-
-const dnnl::engine& Engine() {
-  static const auto* engine = new dnnl::engine(dnnl::engine::kind::cpu, 0);
-  return *engine;
-}
-
-dnnl::stream& Stream() {
-  thread_local dnnl::stream stream(Engine());
-  return stream;
-}
 
 // Where the primitive wants each weight: the sum of an offset for its output channel, its tap and its input channel.
 // oneDNN's own reorder of signed bytes from this order is its slow reference (2.6: a tenth of a training step).
@@ -122,17 +110,17 @@ Compiled Build(const ConvShape& s, bool non_negative) {
   const auto kind = dnnl::prop_kind::forward_training;
   const auto direct = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::convolution_forward::primitive_desc desc(Engine(), kind, direct, c.x, any, memory::desc(), c.y, stride,
-                                                       dilate, begin, end);
+  const dnnl::convolution_forward::primitive_desc desc(DnnlEngine(), kind, direct, c.x, any, memory::desc(), c.y,
+                                                       stride, dilate, begin, end);
 #else
   const dnnl::convolution_forward::desc operation(kind, direct, c.x, any, c.y, stride, dilate, begin, end);
-  const dnnl::convolution_forward::primitive_desc desc(operation, Engine());
+  const dnnl::convolution_forward::primitive_desc desc(operation, DnnlEngine());
 #endif
   c.weight = desc.weights_desc();
-  c.packed = memory(c.weight, Engine());
+  c.packed = memory(c.weight, DnnlEngine());
   c.places = PlacesOf(s, c.weight);
   std::memset(c.packed.get_data_handle(), 0, c.weight.get_size());  // what pads the blocks stays zero
-  c.pack = dnnl::reorder(dnnl::reorder::primitive_desc(Engine(), c.given, Engine(), c.weight));
+  c.pack = dnnl::reorder(dnnl::reorder::primitive_desc(DnnlEngine(), c.given, DnnlEngine(), c.weight));
   c.primitive = dnnl::convolution_forward(desc);
   return c;
 }
@@ -141,40 +129,29 @@ Compiled Build(const ConvShape& s, bool non_negative) {
 
 void ConvSumsS8(const ConvShape& s, const int8_t* x, bool non_negative, const int8_t* weight, int32_t* sums,
                 const ParallelFor& parallel) {
-  // Compiled once per shape. Bounded, because images of many sizes bring new shapes.
-  constexpr size_t kMost = 1024;
-  static std::mutex mutex;
-  static auto* cache = new std::map<std::vector<int64_t>, Compiled>;
-  std::vector<int64_t> key = {non_negative, s.batch, s.in_channels, s.out_channels, s.group};
-  for (const auto& pair : {s.in, s.out, s.kernel, s.strides, s.dilations, s.pad_begin, s.pad_end}) {
-    key.insert(key.end(), pair.begin(), pair.end());
-  }
-  const std::lock_guard<std::mutex> lock(mutex);  // also of `packed`, which calls share
+  static auto* cache = new DnnlCache<Compiled>;
+  static std::mutex packing;  // calls of one shape share `packed`
   try {
-    auto found = cache->find(key);
-    if (found == cache->end()) {
-      if (cache->size() >= kMost) cache->clear();
-      found = cache->emplace(key, Build(s, non_negative)).first;
-    }
-    Compiled& c = found->second;
-    memory given(c.given, Engine(), const_cast<int8_t*>(weight));
+    const auto compiled = cache->Get({non_negative}, s, [&] { return Build(s, non_negative); });
+    Compiled& c = *compiled;
+    const std::lock_guard<std::mutex> lock(packing);
+    const memory given = DnnlWrap(c.given, weight);
     {
       const StepProfile::Scope profile("weights packed");
       if (!c.places.out.empty()) {
         Place(c.places, weight, static_cast<int8_t*>(c.packed.get_data_handle()), parallel);
       } else {
-        c.pack.execute(Stream(), given, c.packed);
-        Stream().wait();
+        c.pack.execute(DnnlStream(), const_cast<memory&>(given), c.packed);
+        DnnlStream().wait();
       }
     }
     const StepProfile::Scope profile("conv forward");
-    c.primitive.execute(Stream(), {{DNNL_ARG_SRC, memory(c.x, Engine(), const_cast<int8_t*>(x))},
-                                   {DNNL_ARG_WEIGHTS, c.packed},
-                                   {DNNL_ARG_DST, memory(c.y, Engine(), sums)}});
-    Stream().wait();
+    c.primitive.execute(
+        DnnlStream(),
+        {{DNNL_ARG_SRC, DnnlWrap(c.x, x)}, {DNNL_ARG_WEIGHTS, c.packed}, {DNNL_ARG_DST, DnnlWrap(c.y, sums)}});
+    DnnlStream().wait();
   } catch (const dnnl::error& e) {
-    OCTET_CHECK(false, "oneDNN INT8 convolution: {} ({}x{}x{}x{} -> {} channels, kernel {}x{}, group {})", e.what(),
-                s.batch, s.in_channels, s.in[0], s.in[1], s.out_channels, s.kernel[0], s.kernel[1], s.group);
+    OCTET_CHECK(false, "oneDNN INT8 convolution: {} ({})", e.what(), ToString(s));
   }
 }
 

@@ -57,6 +57,19 @@ inline __m512 Clip(__m512 z, float low, float high) {
   return _mm512_min_ps(_mm512_max_ps(z, _mm512_set1_ps(low)), _mm512_set1_ps(high));
 }
 
+// x / scale in 5 instructions; the division of a vector takes some 16 cycles. One step of Newton's with the remainder
+// that fma computes, as processors without a divider do it (Markstein, IBM Journal of R&D 34, 1990). The test compares
+// the codes of all values beside half-way cases with the division's.
+struct Divisor {
+  __m512 scale, reciprocal;
+  explicit Divisor(float s) : scale(_mm512_set1_ps(s)), reciprocal(_mm512_set1_ps(1.0f / s)) {}
+  __m512 Quotient(__m512 x) const {
+    // Far from every code the step may start anywhere; infinity would make it infinity - infinity.
+    const __m512 near = Clip(_mm512_mul_ps(x, reciprocal), -1e4f, 1e4f);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(near, scale, x), reciprocal, near);
+  }
+};
+
 // x^ with the bit that says whether the gradient passes.
 struct Saved {
   __m512 value;
@@ -131,7 +144,7 @@ float RangeOfSums(const int32_t* sums, int64_t rows, int64_t channels, const Blo
 
 void CodesOfSums(const int32_t* sums, int64_t rows, int64_t channels, const BlockTail& t, int8_t* codes,
                  uint16_t* saved) {
-  const __m512 scale = _mm512_set1_ps(t.scale);
+  const Divisor scale(t.scale);
   const __m512 pass_low = _mm512_set1_ps(t.pass_low), pass_high = _mm512_set1_ps(t.pass_high);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < channels; c += kLanes) {
@@ -140,7 +153,7 @@ void CodesOfSums(const int32_t* sums, int64_t rows, int64_t channels, const Bloc
       const int64_t at = r * channels + c;
       const __m512 v = Values(sums + at, mask, lane.m);
       const __m512 z = Joined(t, lane.Affine(v), at, mask);
-      const __m512 exact = _mm512_div_ps(Clip(z, t.low, t.high), scale);
+      const __m512 exact = scale.Quotient(Clip(z, t.low, t.high));
       const __m512i q = _mm512_cvtps_epi32(Clip(exact, t.code_low, t.code_high));  // to nearest, ties to even
       _mm_mask_storeu_epi8(codes + at, mask, _mm512_cvtepi32_epi8(q));
       if (saved == nullptr) continue;
@@ -245,10 +258,10 @@ void DequantizeCodes(const int8_t* codes, int64_t count, float scale, float* y) 
 }
 
 void QuantizeValues(const float* x, int64_t count, float scale, float low, float high, int8_t* codes, uint8_t* inside) {
-  const __m512 by = _mm512_set1_ps(scale);
+  const Divisor by(scale);
   for (int64_t i = 0; i < count; i += kLanes) {
     const __mmask16 mask = MaskFor(count - i);
-    const __m512 exact = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, x + i), by);
+    const __m512 exact = by.Quotient(_mm512_maskz_loadu_ps(mask, x + i));
     const __m512i q = _mm512_cvtps_epi32(Clip(exact, low, high));
     _mm_mask_storeu_epi8(codes + i, mask, _mm512_cvtepi32_epi8(q));
     if (inside == nullptr) continue;

@@ -28,9 +28,10 @@ __attribute__((always_inline)) inline void AddProducts(__m512i* sum, __m512i u8,
 }
 
 // MR pixels times NV vectors of outputs. A signed code is read as code + 128; `start` takes that out again.
-template <int MR, int NV>
+template <int MR, int NV, bool kSigned>
 __attribute__((noinline)) void Tile(const int8_t* x, int64_t in, const int8_t* weights, const int32_t* start,
-                                    __m512i flip, int32_t* to, int64_t to_row, __mmask16 last) {
+                                    int32_t* to, int64_t to_row, __mmask16 last) {
+  const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i acc[MR * NV];
   Unroll<NV>(OCTET_UNROLLED(j) {
     const __m512i init = _mm512_loadu_si512(start + j * kLanes);
@@ -43,7 +44,8 @@ __attribute__((noinline)) void Tile(const int8_t* x, int64_t in, const int8_t* w
     Unroll<MR>(OCTET_UNROLLED(i) {
       int32_t four;
       std::memcpy(&four, x + i * in + c, 4);
-      const __m512i v = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+      __m512i v = _mm512_set1_epi32(four);
+      if constexpr (kSigned) v = _mm512_xor_si512(v, flip);
       Unroll<NV>(OCTET_UNROLLED(j) { AddProducts(&acc[i * NV + j], v, w[j]); });
     });
   }
@@ -54,16 +56,16 @@ __attribute__((noinline)) void Tile(const int8_t* x, int64_t in, const int8_t* w
   });
 }
 
-template <int NV>
-void TileFor(int64_t rows, const int8_t* x, int64_t in, const int8_t* weights, const int32_t* start, __m512i flip,
-             int32_t* to, int64_t to_row, __mmask16 last) {
+template <int NV, bool kSigned>
+void TileFor(int64_t rows, const int8_t* x, int64_t in, const int8_t* weights, const int32_t* start, int32_t* to,
+             int64_t to_row, __mmask16 last) {
   switch (rows) {
-    case 1: return Tile<1, NV>(x, in, weights, start, flip, to, to_row, last);
-    case 2: return Tile<2, NV>(x, in, weights, start, flip, to, to_row, last);
-    case 3: return Tile<3, NV>(x, in, weights, start, flip, to, to_row, last);
-    case 4: return Tile<4, NV>(x, in, weights, start, flip, to, to_row, last);
-    case 5: return Tile<5, NV>(x, in, weights, start, flip, to, to_row, last);
-    default: return Tile<6, NV>(x, in, weights, start, flip, to, to_row, last);
+    case 1: return Tile<1, NV, kSigned>(x, in, weights, start, to, to_row, last);
+    case 2: return Tile<2, NV, kSigned>(x, in, weights, start, to, to_row, last);
+    case 3: return Tile<3, NV, kSigned>(x, in, weights, start, to, to_row, last);
+    case 4: return Tile<4, NV, kSigned>(x, in, weights, start, to, to_row, last);
+    case 5: return Tile<5, NV, kSigned>(x, in, weights, start, to, to_row, last);
+    default: return Tile<6, NV, kSigned>(x, in, weights, start, to, to_row, last);
   }
 }
 
@@ -97,8 +99,10 @@ PackedPointwise PackPointwise(const ConvShape& s, const int8_t* weight, bool non
   return p;
 }
 
-void PointwiseSums(const PackedPointwise& p, const int8_t* x, int64_t count, int32_t* sums) {
-  const __m512i flip = _mm512_set1_epi8(p.non_negative ? 0 : static_cast<char>(0x80));
+namespace {
+
+template <bool kSigned>
+void SumsOf(const PackedPointwise& p, const int8_t* x, int64_t count, int32_t* sums) {
   const int64_t padded = (p.out + kLanes - 1) / kLanes * kLanes;
   constexpr int64_t kRows = 6;
   // Block after block: its weights stay in the L1 cache.
@@ -112,13 +116,19 @@ void PointwiseSums(const PackedPointwise& p, const int8_t* x, int64_t count, int
       const int64_t rows = std::min(kRows, count - at);
       int32_t* to = sums + at * p.out + block;
       switch (vectors) {
-        case 1: TileFor<1>(rows, x + at * p.in, p.in, w, start, flip, to, p.out, last); break;
-        case 2: TileFor<2>(rows, x + at * p.in, p.in, w, start, flip, to, p.out, last); break;
-        case 3: TileFor<3>(rows, x + at * p.in, p.in, w, start, flip, to, p.out, last); break;
-        default: TileFor<4>(rows, x + at * p.in, p.in, w, start, flip, to, p.out, last); break;
+        case 1: TileFor<1, kSigned>(rows, x + at * p.in, p.in, w, start, to, p.out, last); break;
+        case 2: TileFor<2, kSigned>(rows, x + at * p.in, p.in, w, start, to, p.out, last); break;
+        case 3: TileFor<3, kSigned>(rows, x + at * p.in, p.in, w, start, to, p.out, last); break;
+        default: TileFor<4, kSigned>(rows, x + at * p.in, p.in, w, start, to, p.out, last); break;
       }
     }
   }
+}
+
+}  // namespace
+
+void PointwiseSums(const PackedPointwise& p, const int8_t* x, int64_t count, int32_t* sums) {
+  return p.non_negative ? SumsOf<false>(p, x, count, sums) : SumsOf<true>(p, x, count, sums);
 }
 
 }  // namespace octet::train
