@@ -3,9 +3,14 @@
 #include <dlfcn.h>
 #include <malloc.h>
 
+#include <c10/core/CPUAllocator.h>
+
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "base/error.h"
+#include "base/huge_pages.h"
 #include "quant/quantize.h"
 
 namespace octet::train {
@@ -25,6 +30,38 @@ void KeepFreedMemory() {
   }();
   (void)done;
 #endif
+}
+
+// LibTorch's allocator, whose large tensors get large pages. LibTorch 2 dropped a const: two forms of one function.
+template <bool kConst, typename Base>
+struct HugePageAllocator : Base {
+  explicit HugePageAllocator(Base* base) : base_(base) {}
+  c10::DataPtr allocate(size_t n) { return Advised(base_->allocate(n), n); }
+  c10::DeleterFnPtr raw_deleter() const { return base_->raw_deleter(); }
+  void copy_data(void* to, const void* from, size_t n) const { std::memcpy(to, from, n); }
+
+ protected:
+  static c10::DataPtr Advised(c10::DataPtr p, size_t n) {
+    AdviseHugePages(p.get(), n);
+    return p;
+  }
+  Base* base_;
+};
+template <typename Base>
+struct HugePageAllocator<true, Base> : HugePageAllocator<false, Base> {
+  using HugePageAllocator<false, Base>::HugePageAllocator;
+  c10::DataPtr allocate(size_t n) const { return this->Advised(this->base_->allocate(n), n); }
+};
+
+void UseHugePages() {
+  static const bool done = [] {
+    using Const = c10::DataPtr (c10::Allocator::*)(size_t) const;
+    constexpr bool kConst = std::is_same<decltype(&c10::Allocator::allocate), Const>::value;
+    // Never destroyed: tensors in static objects may outlive everything.
+    c10::SetCPUAllocator(new HugePageAllocator<kConst, c10::Allocator>(c10::GetCPUAllocator()));
+    return true;
+  }();
+  (void)done;
 }
 
 // OpenBLAS with threads of its own lets them spin for a while after each product, on the cores that LibTorch's threads
@@ -50,6 +87,7 @@ void MakeCudaExact() {
 
 at::Device OpenDevice(const std::string& name) {
   KeepFreedMemory();
+  UseHugePages();
   KeepBlasToOneThread();
   try {
     const at::Device device(name);

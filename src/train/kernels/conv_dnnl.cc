@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "train/kernels/dnnl_common.h"
+#include "train/kernels/common_dnnl.h"
 
 namespace octet::train {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "train/kernels/dnnl_common.h"
+#include "train/kernels/common_dnnl.h"
 #include "train/step_profile.h"
 
 namespace octet::train {

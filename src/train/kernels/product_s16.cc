@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string>
 
+#include "base/huge_pages.h"
+
 namespace octet::train {
 
 bool HasS16Products() {
@@ -55,6 +57,7 @@ void* Scratch::Bytes(size_t bytes) {
     std::free(data_);
     size_ = (bytes + 4095) / 4096 * 4096;
     data_ = std::aligned_alloc(4096, size_);
+    AdviseHugePages(data_, size_);
   }
   return data_;
 }
