@@ -23,7 +23,7 @@ struct DataLoader::State {
     PipelineOptions run;
     run.samples = images->size();
     run.batch_size = o.batch_size;
-    run.shuffle = o.training;
+    run.shuffle = o.training || o.shuffle;
     run.drop_last = o.drop_last;
     run.workers = o.workers;
     run.prefetch = o.prefetch;

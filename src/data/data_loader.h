@@ -23,6 +23,7 @@ struct Batch {
 struct LoaderOptions {
   int batch_size = 64;
   bool training = false;   // shuffled and augmented; else in order and as for evaluation
+  bool shuffle = false;    // in the order of a training, also without one
   bool drop_last = false;  // leave out the last batch of an epoch when it is not full
   int workers = 1;         // at most the machine's threads
   int prefetch = 3;        // batches made ahead

@@ -29,6 +29,7 @@ struct DetectionLoaderOptions {
   int height = 512;
   int batch_size = 8;
   bool training = false;   // shuffled and augmented; else in order
+  bool shuffle = false;    // in the order of a training, also without one
   bool drop_last = false;  // leave out the last batch of an epoch when it is not full
   int max_boxes = 100;     // an image with more is an error that says so (dataset.max_instances_per_image)
   bool skip_crowd = true;  // crowds are left out of `boxes`

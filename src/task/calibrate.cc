@@ -102,15 +102,15 @@ void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std:
   };
   const std::map<std::string, float> amax = Calibrate(passes::StripQdq(graph), first, options);
   progress.Finish();
-  constexpr double kDecay = 0.999;
   for (const ir::NodeId id : graph.Order()) {
     const ir::Node& node = graph.node(id);
     if (node.op != "QuantizeLinear" || node.attr_string("observer", "") != "moving_average") continue;
     const float range = amax.at(graph.value(node.input(0)).name);
     graph.set_constant(node.input(1), Tensor::Scalar(quant::ScaleOfAmax(range)));
     const std::string key = "observer/" + graph.value(node.input(1)).name;
-    state[key + "/mean"] = Tensor::Scalar(range * (1.0 - std::pow(kDecay, static_cast<double>(done))));
-    state[key + "/count"] = Tensor::Scalar(done);
+    const auto average = quant::MovingAverage::After(range);
+    state[key + "/mean"] = Tensor::Scalar(average.raw());
+    state[key + "/count"] = Tensor::Scalar(average.steps());
   }
 }
 

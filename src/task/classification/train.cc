@@ -60,10 +60,12 @@ Tensor Targets(const data::Batch& batch, int64_t classes) {
   return t;
 }
 
-// Ranges of the new quantizers from training images.
+// Ranges of the new quantizers from training images as evaluation prepares them: a crop of an empty background, which
+// augmentation makes, may leave with running statistics many times what an image does.
 void CalibrateStart(const spec::Spec& spec, const DataSets& data, StartingPoint& start) {
   data::LoaderOptions options = TrainLoaderOptions(spec, data.train->size());
-  options.mixup_alpha = 0;
+  options.training = false;
+  options.shuffle = true;
   data::DataLoader loader(data.train, data.preprocess, options);
   loader.StartEpoch(0);
   data::Batch batch;

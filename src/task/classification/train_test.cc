@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -207,6 +208,27 @@ TEST_F(TrainCommand, QatInIntegersIsWhatTheSpecAndTheCpuSay) {
 }
 
 // How near its gradients are to those of FP32: trainer_options_test.
+// Augmentation, which makes images that evaluation never sees, does not decide the ranges that QAT begins with; the
+// steps of an epoch move them by a thousandth each.
+TEST_F(TrainCommand, QatBeginsWithTheRangesOfPlainImages) {
+  const auto scales = [](const std::string& name, const std::string& crop) {
+    Train(Spec(name, {"train.qat=true", "train.num_epochs=1", "train.lr_config.learning_rate=1e-9",
+                      "model.freeze_bn=true", "dataset.augmentation.enable_color_augmentation=true",
+                      "dataset.augmentation.enable_random_crop=" + crop}));
+    const ir::Graph graph = Model(name, 1).graph;
+    std::map<std::string, float> result;
+    for (const ir::NodeId id : graph.Order()) {
+      const ir::Node& node = graph.node(id);
+      if (node.attr_string("observer", "") != "moving_average") continue;
+      result[graph.value(node.input(1)).name] = graph.value(node.input(1)).constant.data<float>()[0];
+    }
+    return result;
+  };
+  const std::map<std::string, float> cropped = scales("ranges_crop", "true"), plain = scales("ranges_plain", "false");
+  ASSERT_GT(plain.size(), 20u);
+  for (const auto& [name, scale] : plain) EXPECT_NEAR(cropped.at(name), scale, 0.01f * scale) << name;
+}
+
 TEST_F(TrainCommand, Bf16WhereTheCpuHasItOrIsForced) {
   const std::vector<std::string> amp = {"train.num_epochs=1", "train.amp=true"};
   Train(Spec("fp32", {"train.num_epochs=1"}));

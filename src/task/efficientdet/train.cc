@@ -169,10 +169,14 @@ class Run {
     return o;
   }
 
-  // Ranges of the new quantizers from training images.
+  // Ranges of the new quantizers from training images as evaluation prepares them: what augmentation makes may leave
+  // with running statistics many times what an image does.
   void CalibrateStart(StartingPoint& start) {
     const auto images = static_cast<int64_t>(train_set_->images.size());
-    data::DetectionLoader loader(train_set_, TrainLoaderOptions(spec_, detector_, images));
+    data::DetectionLoaderOptions options = TrainLoaderOptions(spec_, detector_, images);
+    options.training = false;
+    options.shuffle = true;
+    data::DetectionLoader loader(train_set_, options);
     loader.StartEpoch(0);
     data::DetectionBatch batch;
     CalibrateQuantizers(spec_, start.graph, start.state, loader.batches_per_epoch(), [&](Tensor& out) {
