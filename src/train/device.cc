@@ -1,9 +1,8 @@
 #include "train/device.h"
 
+#include <c10/core/CPUAllocator.h>
 #include <dlfcn.h>
 #include <malloc.h>
-
-#include <c10/core/CPUAllocator.h>
 
 #include <cmath>
 #include <cstring>

@@ -58,6 +58,7 @@ CodedTensor GraphModule::Impl::RunCoded(const Step& step, const std::vector<at::
   options.normalize = OptionsOf(step);
   options.pass_gradient = step.passes_gradient;
   options.take_gradient = step.takes_gradient;
+  options.sum_gradient = step.sums_gradient;
   const CodedTensor residual = step.residual != ir::kNoValue ? coded[step.residual] : CodedTensor();
   const at::Tensor bias = conv.input(2) != ir::kNoValue ? constants[conv.input(2)] : at::Tensor();
   if (!step.normalized) {

@@ -192,6 +192,41 @@ void JoinGradients(std::vector<Step>* steps) {
   }
 }
 
+// Which blocks compute the whole gradient of another block's output: its only readers, or the one that takes what the
+// only other reader passes.
+void FindWholeGradients(const Graph& graph, std::vector<Step>* steps) {
+  std::map<ValueId, size_t> maker;
+  std::map<size_t, std::set<size_t>> readers;  // of a block's outputs
+  std::set<size_t> read_elsewhere;
+  for (size_t i = 0; i < steps->size(); ++i) {
+    for (const ValueId id : (*steps)[i].inputs) {
+      const auto found = maker.find(id);
+      if (found != maker.end()) readers[found->second].insert(i);
+    }
+    for (const ValueId id : (*steps)[i].outputs) {
+      maker[id] = i;
+      if (graph.is_output(id)) read_elsewhere.insert(i);
+    }
+  }
+  for (const auto& [made_by, by] : readers) {
+    if ((*steps)[made_by].kind != Step::kIntegerBlock || read_elsewhere.count(made_by) != 0) continue;
+    const auto reads_as = [&](const Step& step, ValueId id) {
+      return step.kind == Step::kIntegerBlock && id != kNoValue && maker.count(id) != 0 && maker.at(id) == made_by;
+    };
+    Step* taker = nullptr;
+    size_t passers = 0;
+    for (const size_t i : by) {
+      Step& step = (*steps)[i];
+      const bool main = reads_as(step, step.kind == Step::kIntegerBlock ? step.inputs[0] : kNoValue);
+      const bool side = reads_as(step, step.residual);
+      if (main && !side) taker = &step;
+      if (side && !main && step.passes_gradient) ++passers;
+    }
+    if (taker == nullptr || passers + 1 != by.size() || passers > 1) continue;
+    taker->sums_gradient = passers == 0 || taker->takes_gradient;
+  }
+}
+
 }  // namespace
 
 IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
@@ -261,6 +296,7 @@ IntegerPlan PlanIntegers(const Graph& graph, const StepPlan& fused) {
     f.result.plan.steps.push_back(step);
   }
   JoinGradients(&f.result.plan.steps);
+  FindWholeGradients(graph, &f.result.plan.steps);
   FindReleases(graph, &f.result.plan.steps);
   return f.result;
 }

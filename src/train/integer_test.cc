@@ -293,7 +293,8 @@ TEST_F(Integer, BiasAndNoBatchNormEqualTheirOracle) {
   }
 }
 
-// The residual's gradient goes to the block that reads the same tensor, depthwise or dense, and is not lost.
+// The residual's gradient goes to the block that reads the same tensor, depthwise or dense, and is not lost. A block
+// that computes the whole gradient of another's output makes its sums.
 TEST_F(Integer, ResidualGradientsAreJoined) {
   for (const bool dense : {false, true}) {
     std::string text = kOtherBlocks;
@@ -306,8 +307,9 @@ TEST_F(Integer, ResidualGradientsAreJoined) {
     for (const Step& step : PlanIntegers(graph, PlanSteps(graph, true, true)).plan.steps) {
       if (step.takes_gradient) joins += "into " + graph.node(step.conv).name;
       if (step.passes_gradient) joins += " from " + graph.node(step.conv).name;
+      if (step.sums_gradient) joins += " sums " + graph.node(step.conv).name;
     }
-    EXPECT_EQ(joins, "into d from e");
+    EXPECT_EQ(joins, "into d sums d from e sums e sums f");
     const Tensor x = RandomTensor({4, 16, 10, 10}, 11), seed = RandomTensor({4, 16, 10, 10}, 12);
     Outcome oracle = RunOnce(graph, false, x, "f.dq", seed);
     oracle.gradients.erase("a.bias");  // a batch norm takes it away

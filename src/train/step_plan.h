@@ -25,6 +25,7 @@ struct Step {
   bool coded = false;               // the outputs are INT8 codes (CodedTensor)
   bool passes_gradient = false;     // of an integer block: its residual's gradient goes to the block that takes it
   bool takes_gradient = false;      // of an integer block: adds such a gradient to that of its input
+  bool sums_gradient = false;       // of an integer block: that gradient is whole, and its sums are made for its maker
 
   // Of a normalization. `quantize` is its QuantizeLinear, `residual` the other operand of the Add; or nothing.
   ir::ValueId residual = ir::kNoValue;  // of an integer gate: the gate

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <functional>
+#include <vector>
 
 #include "train/kernels/fake_quantize.h"
 
@@ -17,6 +18,18 @@ struct PassedGradient : torch::CustomClassHolder {
   at::Tensor passes;    // it counts where the lowest bit of these u16 is 1; undefined: everywhere
 };
 
+// Sums over the gradient of a block's output, which the block's batch normalization needs. The block that computes the
+// gradient makes them on the way, while it is in the cache.
+struct GradientSums : torch::CustomClassHolder {
+  // Of the block that made the tensor:
+  at::Tensor values;             // u16, see CodesOfSums
+  int64_t images_per_scale = 1;  // GradientLayout
+  // Of the block that computes the gradient, empty before:
+  const float* of = nullptr;          // the gradient
+  std::vector<double> sum_g, sum_gx;  // [channel], as SumPassedGradient has them
+  std::vector<float> most;            // [group][channel]
+};
+
 // The tensor float(codes) * scale.
 struct CodedTensor {
   at::Tensor codes;  // s8, NHWC memory
@@ -25,6 +38,7 @@ struct CodedTensor {
   // f32 of the same shape without memory of its own (strides 0): it carries the gradient through autograd.
   at::Tensor handle;
   c10::intrusive_ptr<PassedGradient> passed;  // a part of this tensor's gradient
+  c10::intrusive_ptr<GradientSums> sums;      // of a block's output
   bool defined() const { return codes.defined(); }
 };
 

@@ -1,6 +1,7 @@
 // dx of product_s16.h: rows of a tile are pixels of dx.
 #include <algorithm>
 
+#include "train/kernels/integer_rows.h"
 #include "train/kernels/product_s16.h"
 #include "train/kernels/product_s16_tile.h"
 
@@ -113,8 +114,8 @@ std::vector<Phase> PhasesOf(const ConvShape& s, const GradientLayout& g, int64_t
 }
 
 void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& phase, const int16_t* gradient,
-                    const float* scale, const char* weights, int64_t block, int64_t begin, int64_t end, bool add,
-                    const uint16_t* passes, float* dx) {
+                    const float* scale, const char* weights, int64_t block, int64_t begin, int64_t end,
+                    const DataGradientOptions& options, float* dx) {
   const int64_t padded = (s.in_channels - block + kLanes - 1) / kLanes * kLanes;
   const int64_t vectors = std::min(kBlock, padded) / kLanes;
   const int64_t most = vectors == 4 ? 6 : 8;
@@ -123,7 +124,7 @@ void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& ph
                     vectors * 64};
   const int64_t lanes = std::min(kBlock, s.in_channels - block) - (vectors - 1) * kLanes;
   DataTile tile{};
-  tile.add = add;
+  tile.add = options.add;
   tile.last = static_cast<__mmask16>((1u << lanes) - 1);
   int64_t n = begin / (phase.rows * phase.cols), i = begin / phase.cols % phase.rows, j = begin % phase.cols;
   for (int64_t t = 0; t < tiles; ++t) {
@@ -132,7 +133,7 @@ void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& ph
       tile.a[m] = reinterpret_cast<const char*>(gradient + g.first + n * g.image + i * g.row + j * g.channels);
       const int64_t h = phase.y + i * s.strides[0], w = phase.x + j * s.strides[1];
       tile.to[m] = dx + ((n * s.in[0] + h) * s.in[1] + w) * s.in_channels + block;
-      tile.passes[m] = passes != nullptr ? passes + (tile.to[m] - dx) : nullptr;
+      tile.passes[m] = options.passes != nullptr ? options.passes + (tile.to[m] - dx) : nullptr;
       tile.scale[m] = scale[n / g.images_per_scale];
       if (++j == phase.cols) {
         j = 0;
@@ -151,10 +152,30 @@ void DataGradientOf(const ConvShape& s, const GradientLayout& g, const Phase& ph
   }
 }
 
+// Adds to the sums of a block of channels, over pixels that lie in one group.
+struct BlockSums {
+  double g[kBlock] = {}, gx[kBlock] = {};
+  std::vector<float> most;  // [group][kBlock]
+
+  void Add(const DataGradientOptions& options, const float* dx, int64_t block, int64_t channels, int64_t begin,
+           int64_t end) {
+    double sum_g[kBlock], sum_gx[kBlock];
+    float top[kBlock];
+    const int64_t width = std::min(kBlock, channels - block), at = begin * channels + block;
+    SumPassedGradient(dx + at, options.values + at, end - begin, width, channels, sum_g, sum_gx, top, nullptr);
+    float* to = most.data() + begin / options.pixels_per_group * kBlock;
+    for (int64_t c = 0; c < width; ++c) {
+      g[c] += sum_g[c];
+      gx[c] += sum_gx[c];
+      to[c] = std::max(to[c], top[c]);
+    }
+  }
+};
+
 }  // namespace
 
 void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t* gradient, const float* scale,
-                     const int8_t* weight, bool add, const uint16_t* passes, float* dx, Scratch* scratch,
+                     const int8_t* weight, const DataGradientOptions& options, float* dx, Scratch* scratch,
                      const ParallelFor& parallel) {
   const int64_t taps = s.kernel[0] * s.kernel[1], pairs = g.channels / 2;
   const int64_t padded = (s.in_channels + kLanes - 1) / kLanes * kLanes;
@@ -166,15 +187,48 @@ void DataGradientS16(const ConvShape& s, const GradientLayout& g, const int16_t*
   // By the bytes of a pair's vectors: the last block of channels may be narrower.
   std::vector<std::vector<Phase>> phases;
   for (int64_t v = 1; v <= kBlock / kLanes; ++v) phases.push_back(PhasesOf(s, g, v * 64));
+  const bool sums = options.values != nullptr;
+  const int64_t all = s.batch * s.in[0] * s.in[1];
+  const int64_t groups = sums ? (all + options.pixels_per_group - 1) / options.pixels_per_group : 0;
+  std::vector<BlockSums> sums_of(sums ? static_cast<size_t>(blocks * parts) : 0);
   parallel(blocks * parts, [&](int64_t job) {
     const int64_t block = job / parts * kBlock, part = job % parts;
     const char* weights = reinterpret_cast<const char*>(packed + 2 * block * taps * pairs);
     for (const Phase& phase : phases[static_cast<size_t>(std::min(kBlock, padded - block) / kLanes - 1)]) {
       const int64_t pixels = s.batch * phase.rows * phase.cols;
-      DataGradientOf(s, g, phase, gradient, scale, weights, block, pixels * part / parts, pixels * (part + 1) / parts,
-                     add, passes, dx);
+      const int64_t begin = pixels * part / parts, end = pixels * (part + 1) / parts;
+      if (!sums) {
+        DataGradientOf(s, g, phase, gradient, scale, weights, block, begin, end, options, dx);
+        continue;
+      }
+      // The one phase of strides of 1: pixels in order. Sums of what is in the L1 cache still.
+      BlockSums& sum = sums_of[static_cast<size_t>(job)];
+      sum.most.assign(static_cast<size_t>(groups * kBlock), 0.0f);
+      for (int64_t at = begin; at < end;) {
+        const int64_t group_end = (at / options.pixels_per_group + 1) * options.pixels_per_group;
+        const int64_t to = std::min({at + 96, end, group_end});
+        DataGradientOf(s, g, phase, gradient, scale, weights, block, at, to, options, dx);
+        sum.Add(options, dx, block, s.in_channels, at, to);
+        at = to;
+      }
     }
   });
+  if (!sums) return;
+  std::fill(options.sum_g, options.sum_g + s.in_channels, 0.0);
+  std::fill(options.sum_gx, options.sum_gx + s.in_channels, 0.0);
+  std::fill(options.most, options.most + groups * s.in_channels, 0.0f);
+  for (int64_t job = 0; job < blocks * parts; ++job) {
+    const BlockSums& sum = sums_of[static_cast<size_t>(job)];
+    const int64_t block = job / parts * kBlock, width = std::min(kBlock, s.in_channels - block);
+    for (int64_t c = 0; c < width; ++c) {
+      options.sum_g[block + c] += sum.g[c];
+      options.sum_gx[block + c] += sum.gx[c];
+      for (int64_t group = 0; group < groups; ++group) {
+        float& most = options.most[group * s.in_channels + block + c];
+        most = std::max(most, sum.most[static_cast<size_t>(group * kBlock + c)]);
+      }
+    }
+  }
 }
 
 }  // namespace octet::train

@@ -19,6 +19,8 @@ struct IntegerBlockOptions {
   // is also the input of a block with take_gradient whose backward comes later for certain: this one depends on it.
   bool pass_gradient = false;
   bool take_gradient = false;  // backward adds x.passed to the gradient of x
+  // With that the gradient of x is whole: nobody else adds to it. Backward leaves its sums in x.sums.
+  bool sum_gradient = false;
 };
 
 // `weight`: f32 [O, I/group, KH, KW], dense NHWC memory, with scale max|w| / 127 of each output channel in

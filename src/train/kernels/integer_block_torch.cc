@@ -194,16 +194,24 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
                                biased && bias.requires_grad()};
       if (call->options.take_gradient) context->saved_data["take"] = c10::IValue::make_capsule(call->x.passed);
       if (call->options.pass_gradient) context->saved_data["pass"] = c10::IValue::make_capsule(call->residual.passed);
+      y.sums = c10::make_intrusive<GradientSums>();
+      y.sums->values = saved;
+      y.sums->images_per_scale = LayoutOfGradient(s).images_per_scale;
+      context->saved_data["sums"] = c10::IValue::make_capsule(y.sums);
+      if (call->options.sum_gradient && call->x.sums) {
+        context->saved_data["sums_of_x"] = c10::IValue::make_capsule(call->x.sums);
+      }
     }
     return y.handle;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads);
 };
-// Where a block leaves or finds a part of a gradient, or nothing.
-PassedGradient* PassedOf(AutogradContext* context, const char* name) {
+// What a block shares with another, or nothing.
+template <typename T>
+T* SharedOf(AutogradContext* context, const char* name) {
   const auto found = context->saved_data.find(name);
-  return found == context->saved_data.end() ? nullptr : static_cast<PassedGradient*>(found->second.toCapsule().get());
+  return found == context->saved_data.end() ? nullptr : static_cast<T*>(found->second.toCapsule().get());
 }
 
 variable_list BlockFunction::backward(AutogradContext* context, variable_list grads) {
@@ -224,8 +232,10 @@ variable_list BlockFunction::backward(AutogradContext* context, variable_list gr
   block.needs_weight = needs[1] != 0;
   block.needs_residual = needs[2] != 0;
   block.needs_bias = needs[3] != 0;
-  block.pass = PassedOf(context, "pass");
-  block.take = PassedOf(context, "take");
+  block.pass = SharedOf<PassedGradient>(context, "pass");
+  block.take = SharedOf<PassedGradient>(context, "take");
+  block.sums = SharedOf<GradientSums>(context, "sums");
+  block.sums_of_x = SharedOf<GradientSums>(context, "sums_of_x");
   const BlockGradients g = GradientsOf(block, DenseGradient(grads[0]));
   return {g.x, g.weight, g.gamma, g.beta, g.residual, g.bias, at::Tensor()};
 }

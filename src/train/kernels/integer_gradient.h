@@ -35,6 +35,8 @@ struct KeptBlock {
   bool needs_x = false, needs_weight = false, needs_residual = false, needs_bias = false;
   PassedGradient* pass = nullptr;  // receives the residual's gradient
   PassedGradient* take = nullptr;  // holds a part of x's gradient
+  GradientSums* sums = nullptr;    // of this block's gradient, if its reader made them
+  GradientSums* sums_of_x = nullptr;
 };
 
 struct BlockGradients {

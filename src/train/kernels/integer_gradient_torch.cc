@@ -31,9 +31,8 @@ struct Backward {
   int64_t pixels() const { return shape.out[0] * shape.out[1]; }
 };
 
-// The sums that batch normalization needs; a, p, q and most_g from them.
-void Reduce(Backward* b, bool batch, const float* a, at::Tensor* dgamma, at::Tensor* dbeta, float* g) {
-  const StepProfile::Scope profile("normalize backward");
+// The sums that batch normalization needs, in a pass over the gradient.
+GradientSums SumsOf(Backward* b, float* g) {
   const ConvShape& s = b->shape;
   const auto channels = static_cast<size_t>(s.out_channels);
   const GradientLayout& layout = b->layout;
@@ -48,24 +47,44 @@ void Reduce(Backward* b, bool batch, const float* a, at::Tensor* dgamma, at::Ten
     const int64_t begin = rows * part / parts, count = rows * (part + 1) / parts - begin;
     const int64_t at = (first_image * b->pixels() + begin) * s.out_channels;
     double* sum = sums.data() + static_cast<size_t>(job) * 2 * channels;
-    SumPassedGradient(b->dy + at, b->saved + at, count, s.out_channels, sum, sum + channels,
+    SumPassedGradient(b->dy + at, b->saved + at, count, s.out_channels, s.out_channels, sum, sum + channels,
                       most.data() + static_cast<size_t>(job) * channels, g != nullptr ? g + at : nullptr);
   });
+  GradientSums result;
+  result.sum_g.assign(channels, 0.0);
+  result.sum_gx.assign(channels, 0.0);
+  result.most.assign(channels * static_cast<size_t>(layout.groups), 0.0f);
+  for (size_t j = 0; j < static_cast<size_t>(jobs); ++j) {
+    for (size_t c = 0; c < channels; ++c) {
+      result.sum_g[c] += sums[j * 2 * channels + c];
+      result.sum_gx[c] += sums[j * 2 * channels + channels + c];
+      float& top = result.most[j / static_cast<size_t>(parts) * channels + c];
+      top = std::max(top, most[j * channels + c]);
+    }
+  }
+  return result;
+}
+
+// a, p, q and most_g from the sums: those that the reader of this block's output made, or from a pass. `g` (may be
+// null) gets the gradient where it passes.
+void Reduce(Backward* b, bool batch, const float* a, GradientSums* made, at::Tensor* dgamma, at::Tensor* dbeta,
+            float* g) {
+  const StepProfile::Scope profile("normalize backward");
+  const ConvShape& s = b->shape;
+  const auto channels = static_cast<size_t>(s.out_channels);
+  GradientSums own;
+  const bool ready = made != nullptr && made->of == b->dy && g == nullptr;
+  if (!ready) own = SumsOf(b, g);
+  GradientSums& sums = ready ? *made : own;
   *dgamma = at::empty({s.out_channels}, at::kFloat);
   *dbeta = at::empty({s.out_channels}, at::kFloat);
   b->a.assign(a, a + channels);
   b->p.assign(channels, 0.0f);
   b->q.assign(channels, 0.0f);
-  b->most_g.assign(channels * static_cast<size_t>(layout.groups), 0.0f);
+  b->most_g = std::move(sums.most);
   const auto n = static_cast<double>(s.batch * b->pixels());
   for (size_t c = 0; c < channels; ++c) {
-    double sum_g = 0, sum_gx = 0;
-    for (size_t j = 0; j < static_cast<size_t>(jobs); ++j) {
-      sum_g += sums[j * 2 * channels + c];
-      sum_gx += sums[j * 2 * channels + channels + c];
-      float& top = b->most_g[j / static_cast<size_t>(parts) * channels + c];
-      top = std::max(top, most[j * channels + c]);
-    }
+    const double sum_g = sums.sum_g[c], sum_gx = sums.sum_gx[c];
     dgamma->data_ptr<float>()[c] = static_cast<float>(sum_gx);
     dbeta->data_ptr<float>()[c] = static_cast<float>(sum_g);
     if (!batch) continue;
@@ -259,8 +278,24 @@ void S16Backward(const Backward& b, const KeptBlock& block, bool taken, const ui
   const std::vector<float> scales = WriteCodes(b, weight_scale, block.most.data_ptr<float>(), codes);
   if (dx != nullptr) {
     const StepProfile::Scope profile("data gradient");
-    DataGradientS16(s, b.layout, codes, scales.data(), block.weight.data_ptr<int8_t>(), taken, passes, dx,
-                    &space.packed, Parallel);
+    DataGradientOptions options;
+    options.add = taken;
+    options.passes = passes;
+    GradientSums* sums = block.sums_of_x;
+    if (sums != nullptr && sums->values.defined() && s.strides[0] == 1 && s.strides[1] == 1) {
+      const int64_t groups = (s.batch + sums->images_per_scale - 1) / sums->images_per_scale;
+      options.values = reinterpret_cast<const uint16_t*>(sums->values.data_ptr<int16_t>());
+      options.pixels_per_group = sums->images_per_scale * s.in[0] * s.in[1];
+      sums->of = dx;
+      sums->sum_g.resize(static_cast<size_t>(s.in_channels));
+      sums->sum_gx.resize(static_cast<size_t>(s.in_channels));
+      sums->most.resize(static_cast<size_t>(s.in_channels * groups));
+      options.sum_g = sums->sum_g.data();
+      options.sum_gx = sums->sum_gx.data();
+      options.most = sums->most.data();
+    }
+    DataGradientS16(s, b.layout, codes, scales.data(), block.weight.data_ptr<int8_t>(), options, dx, &space.packed,
+                    Parallel);
   }
   if (dweight != nullptr) {
     const StepProfile::Scope profile("weight gradient");
@@ -283,8 +318,9 @@ BlockGradients GradientsOf(const KeptBlock& block, const at::Tensor& dy) {
   BlockGradients result;
   const bool passed = block.needs_residual && block.pass != nullptr;
   if (block.needs_residual && !passed) result.residual = EmptyNhwc(dy.sizes(), at::kFloat);
-  Reduce(&b, block.batch_statistics, block.a.data_ptr<float>(), &result.gamma, &result.beta,
+  Reduce(&b, block.batch_statistics, block.a.data_ptr<float>(), block.sums, &result.gamma, &result.beta,
          result.residual.defined() ? result.residual.data_ptr<float>() : nullptr);
+  if (block.sums != nullptr) block.sums->values = at::Tensor();  // its memory is free once this block is done
   if (passed) Pass(dy, block.values, block.pass);
   PassedGradient taken;
   if (block.take != nullptr) {

@@ -37,9 +37,10 @@ float RangeOfSums(const int32_t* sums, int64_t rows, int64_t channels, const Blo
 void CodesOfSums(const int32_t* sums, int64_t rows, int64_t channels, const BlockTail& tail, int8_t* codes,
                  uint16_t* saved);
 
-// g = dy where it passes, else 0. Per channel the sums of g and of g x^, and max |g|; `g` (may be null) receives g.
-void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, double* sum_g,
-                       double* sum_gx, float* most, float* g);
+// g = dy where it passes, else 0. Per channel the sums of g and of g x^, and max |g|; `g` (may be null) receives g. The
+// rows of all three lie `stride` elements apart.
+void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, int64_t stride,
+                       double* sum_g, double* sum_gx, float* most, float* g);
 
 // g of dense tensors.
 void PassedValues(const float* dy, const uint16_t* saved, int64_t count, float* g);

@@ -168,8 +168,8 @@ void CodesOfSums(const int32_t* sums, int64_t rows, int64_t channels, const Bloc
   }
 }
 
-void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, double* sum_g,
-                       double* sum_gx, float* most, float* g) {
+void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int64_t channels, int64_t stride,
+                       double* sum_g, double* sum_gx, float* most, float* g) {
   std::fill(sum_g, sum_g + channels, 0.0);
   std::fill(sum_gx, sum_gx + channels, 0.0);
   std::fill(most, most + channels, 0.0f);
@@ -180,7 +180,7 @@ void SumPassedGradient(const float* dy, const uint16_t* saved, int64_t rows, int
       const __mmask16 mask = MaskFor(channels - c);
       __m512 sum = _mm512_setzero_ps(), product = _mm512_setzero_ps(), top = _mm512_maskz_loadu_ps(mask, most + c);
       for (int64_t r = begin; r < end; ++r) {
-        const int64_t at = r * channels + c;
+        const int64_t at = r * stride + c;
         const Saved x(saved + at, mask);
         const __m512 v = _mm512_maskz_loadu_ps(mask & x.passes, dy + at);
         sum = _mm512_add_ps(sum, v);

@@ -50,11 +50,24 @@ class Scratch {
 // Runs body(0) ... body(jobs - 1), in any order and on any threads.
 using ParallelFor = std::function<void(int64_t jobs, const std::function<void(int64_t)>& body)>;
 
+struct DataGradientOptions {
+  // The result is added to what dx holds, which counts where the lowest bit of `passes` (of dx's shape; null:
+  // everywhere) is 1.
+  bool add = false;
+  const uint16_t* passes = nullptr;
+  // Of the result also the sums that SumPassedGradient (integer_rows.h) makes with `values`, for strides of 1: sum_g
+  // and sum_gx [I], most [group of so many pixels][I]. Null: none.
+  const uint16_t* values = nullptr;
+  int64_t pixels_per_group = 0;
+  double* sum_g = nullptr;
+  double* sum_gx = nullptr;
+  float* most = nullptr;
+};
+
 // dx (f32, NHWC) = scale[group of the image] * transposed convolution of `gradient` with `weight` (codes,
-// [O][KH][KW][I]), or with `add` dx plus that: what dx
-// holds counts where the lowest bit of `passes` (of the same shape, may be null) is 1. shape.group is 1.
+// [O][KH][KW][I]). shape.group is 1.
 void DataGradientS16(const ConvShape& shape, const GradientLayout& layout, const int16_t* gradient, const float* scale,
-                     const int8_t* weight, bool add, const uint16_t* passes, float* dx, Scratch* packed,
+                     const int8_t* weight, const DataGradientOptions& options, float* dx, Scratch* packed,
                      const ParallelFor& parallel);
 
 // dweight (f32, [O][KH][KW][I]) = factor[o] * sum over images of scale[group] * gradient x activation codes `x` (NHWC).

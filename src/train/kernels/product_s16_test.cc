@@ -6,6 +6,8 @@
 #include <cmath>
 #include <random>
 
+#include "train/kernels/integer_rows.h"
+
 namespace octet::train {
 namespace {
 
@@ -81,13 +83,48 @@ TEST_P(Products, AreTheSums) {
   }
   std::vector<float> got_dx(x.size(), NAN), got_dw(weight.size(), NAN);
   Scratch scratch;
-  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), false, nullptr, got_dx.data(), &scratch, Serial);
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), {}, got_dx.data(), &scratch, Serial);
   std::vector<float> more(x.size());
   std::vector<uint16_t> passes(x.size());
   for (size_t i = 0; i < more.size(); ++i) more[i] = static_cast<float>(i % 7);
   for (size_t i = 0; i < more.size(); ++i) passes[i] = static_cast<uint16_t>(i * 5 / 3);
-  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), true, passes.data(), more.data(), &scratch,
-                  Serial);
+  DataGradientOptions options;
+  options.add = true;
+  options.passes = passes.data();
+  // For strides of 1 with the sums that the block below needs: two groups of pixels, the second one smaller.
+  const bool sums = s.strides[0] == 1 && s.strides[1] == 1;
+  const int64_t pixels = s.batch * s.in[0] * s.in[1], in = s.in_channels, first = (2 * pixels + 2) / 3;
+  std::vector<uint16_t> values(x.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<uint16_t>(0x3f00 + i % 200 + (i % 3 == 0 ? 0x8000 : 0));
+  }
+  std::vector<double> sum_g(static_cast<size_t>(in)), sum_gx(sum_g);
+  std::vector<float> most(static_cast<size_t>(2 * in));
+  if (sums) {
+    options.values = values.data();
+    options.pixels_per_group = first;
+    options.sum_g = sum_g.data();
+    options.sum_gx = sum_gx.data();
+    options.most = most.data();
+  }
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), options, more.data(), &scratch, Serial);
+  for (int64_t group = 0; sums && group < 2; ++group) {
+    std::vector<double> want_g(sum_g.size()), want_gx(sum_g.size());
+    std::vector<float> want_most(sum_g.size());
+    const int64_t at = group * first * in;
+    SumPassedGradient(more.data() + at, values.data() + at, group == 0 ? first : pixels - first, in, in, want_g.data(),
+                      want_gx.data(), want_most.data(), nullptr);
+    for (size_t c = 0; c < want_g.size(); ++c) {
+      ASSERT_EQ(most[static_cast<size_t>(group * in) + c], want_most[c]) << "channel " << c;
+      sum_g[c] -= want_g[c];
+      sum_gx[c] -= want_gx[c];
+    }
+  }
+  for (size_t c = 0; sums && c < sum_g.size(); ++c) {
+    const double all = 1e-5 * static_cast<double>(pixels) * std::max(most[c], most[static_cast<size_t>(in) + c]);
+    ASSERT_NEAR(sum_g[c], 0, all) << "channel " << c;
+    ASSERT_NEAR(sum_gx[c], 0, all) << "channel " << c;
+  }
   WeightGradientS16(s, g, gradient.data(), scale.data(), x.data(), factor.data(), got_dw.data(), &scratch, Serial);
   // The sums of a group are exact; f32 holds 24 bits of them.
   double most_x = 0, most_w = 0;
@@ -130,7 +167,7 @@ TEST(Products, LargestCodesDoNotOverflow) {
   const std::vector<float> scale(static_cast<size_t>(g.groups), 1.0f), factor(512, 1.0f);
   std::vector<float> dx(x.size()), dw(weight.size());
   Scratch scratch;
-  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), false, nullptr, dx.data(), &scratch, Serial);
+  DataGradientS16(s, g, gradient.data(), scale.data(), weight.data(), {}, dx.data(), &scratch, Serial);
   WeightGradientS16(s, g, gradient.data(), scale.data(), x.data(), factor.data(), dw.data(), &scratch, Serial);
   const double code = static_cast<int16_t>(g.most_code);
   EXPECT_NEAR(dx[(32 * 64 + 32) * 16] / (-127.0 * 512 * 9 * code), 1.0, 1e-6);
