@@ -24,8 +24,12 @@ class MovingAverage {
  public:
   explicit MovingAverage(double decay = 0.999) : decay_(decay) {}
   MovingAverage(double decay, double m, int64_t steps) : decay_(decay), m_(m), steps_(steps) {}
-  // As if `value` had been added for ever: what comes moves it by 1 - decay a step from the start.
-  static MovingAverage After(double value) { return MovingAverage(0.999, value, int64_t{1} << 20); }
+  // As if `value` had been added in each of so many steps.
+  static MovingAverage After(double value, int64_t steps) {
+    MovingAverage average;
+    for (int64_t i = 0; i < steps; ++i) average.Add(value);
+    return average;
+  }
   void Add(double x);
   double value() const;  // 0 before the first Add
   double raw() const { return m_; }

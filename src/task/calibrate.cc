@@ -108,7 +108,9 @@ void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std:
     const float range = amax.at(graph.value(node.input(0)).name);
     graph.set_constant(node.input(1), Tensor::Scalar(quant::ScaleOfAmax(range)));
     const std::string key = "observer/" + graph.value(node.input(1)).name;
-    const auto average = quant::MovingAverage::After(range);
+    // It counts as a hundred steps: it holds against the first batches of a short training, and is forgotten in a long
+    // one.
+    const auto average = quant::MovingAverage::After(range, 100);
     state[key + "/mean"] = Tensor::Scalar(average.raw());
     state[key + "/count"] = Tensor::Scalar(average.steps());
   }

@@ -209,7 +209,7 @@ TEST_F(TrainCommand, QatInIntegersIsWhatTheSpecAndTheCpuSay) {
 
 // How near its gradients are to those of FP32: trainer_options_test.
 // Augmentation, which makes images that evaluation never sees, does not decide the ranges that QAT begins with; the
-// steps of an epoch move them by a thousandth each.
+// three steps of the epoch count for little against the calibration's hundred.
 TEST_F(TrainCommand, QatBeginsWithTheRangesOfPlainImages) {
   const auto scales = [](const std::string& name, const std::string& crop) {
     Train(Spec(name, {"train.qat=true", "train.num_epochs=1", "train.lr_config.learning_rate=1e-9",
@@ -226,7 +226,7 @@ TEST_F(TrainCommand, QatBeginsWithTheRangesOfPlainImages) {
   };
   const std::map<std::string, float> cropped = scales("ranges_crop", "true"), plain = scales("ranges_plain", "false");
   ASSERT_GT(plain.size(), 20u);
-  for (const auto& [name, scale] : plain) EXPECT_NEAR(cropped.at(name), scale, 0.01f * scale) << name;
+  for (const auto& [name, scale] : plain) EXPECT_NEAR(cropped.at(name), scale, 0.02f * scale) << name;
 }
 
 TEST_F(TrainCommand, Bf16WhereTheCpuHasItOrIsForced) {
