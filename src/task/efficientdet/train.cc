@@ -169,8 +169,7 @@ class Run {
     return o;
   }
 
-  // Ranges of the new quantizers from training images as evaluation prepares them: what augmentation makes may leave
-  // with running statistics many times what an image does.
+  // Ranges of the new quantizers from training images as evaluation prepares them, which is what they are for.
   void CalibrateStart(StartingPoint& start) {
     const auto images = static_cast<int64_t>(train_set_->images.size());
     data::DetectionLoaderOptions options = TrainLoaderOptions(spec_, detector_, images);

@@ -12,7 +12,7 @@ namespace {
 
 // The floats beside each half-way case, for many scales: where an error of the quotient's last bit would show.
 TEST(IntegerRows, CodesAreThoseOfTheDivision) {
-  if (!HasS16Products()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  if (!HasS16Products()) GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
   std::mt19937 random(3);
   std::uniform_real_distribution<float> mantissa(1.0f, 2.0f);
   std::uniform_int_distribution<int> exponent(-40, 20);
