@@ -60,8 +60,8 @@ Tensor Targets(const data::Batch& batch, int64_t classes) {
   return t;
 }
 
-// Ranges of the new quantizers from training images as evaluation prepares them: with running statistics, augmented ones
-// may leave many times what the network is going to see (docs/results.md, EfficientNet-B0).
+// Ranges of the new quantizers from training images as evaluation prepares them: with running statistics, augmented
+// ones may leave many times what the network is going to see (docs/results.md, EfficientNet-B0).
 void CalibrateStart(const spec::Spec& spec, const DataSets& data, StartingPoint& start) {
   data::LoaderOptions options = TrainLoaderOptions(spec, data.train->size());
   options.training = false;
