@@ -113,6 +113,8 @@ const Case kCases[] = {
      "%y: f32[2,6,7,5] = LayerNormalization(%x, %w, %b) {axis=2} \"n\""},
     {"arg_max", "%y: s64[2,7,5] = ArgMax(%x) {axis=1, keepdims=0} \"n\"", "f32[2,6,7,5]", 0},
     {"reduce_prod", "%y: f32[2,6] = ReduceProd(%x) {axes=[2,3], keepdims=0} \"n\""},
+    {"cum_sum", "const %a: s64[] = [1]\n%y: f32[2,6,7,5] = CumSum(%x, %a) {exclusive=1, reverse=1} \"n\""},
+    {"cum_sum_plain", "const %a: s64[] = [-1]\n%y: f32[2,6,7,5] = CumSum(%x, %a) \"n\""},
     {"reduce_l2", "%y: f32[2,6,1,1] = ReduceL2(%x) {axes=[2,3]} \"n\""},
     {"flatten", "%y: f32[2,210] = Flatten(%x) \"n\""},
     {"reshape", "const %s: s64[3] = [0,-1,5]\n %y: f32[2,42,5] = Reshape(%x, %s) \"n\""},

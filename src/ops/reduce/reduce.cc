@@ -38,6 +38,13 @@ Types InferArg(const Node& node, const Inputs& inputs) {
   return One(DType::kS64, out);
 }
 
+// The axis is a constant scalar, or a list of one.
+Types InferCumSum(const Node& node, const Inputs& inputs) {
+  const Shape& in = ShapeAt(node, inputs, 0);
+  CumSumAxis(node, in.size(), RequireConstInts(node, inputs, 1, "axis"));
+  return One(inputs[0]->type.dtype, in);
+}
+
 // Reductions over space leave batch and channels alone.
 ir::ChannelFlow ReduceFlow(const Node& node, const Inputs& inputs) {
   const auto axes_input = Has(inputs, 1) ? RequireConstInts(node, inputs, 1, "axes") : std::vector<int64_t>();
@@ -59,6 +66,11 @@ std::vector<int64_t> ReducedAxes(const Node& node, size_t rank, const std::vecto
   OCTET_REQUIRE(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), "{}: axes hold one axis twice",
                 Label(node));
   return axes;
+}
+
+int64_t CumSumAxis(const Node& node, size_t rank, const std::vector<int64_t>& axis) {
+  OCTET_REQUIRE(axis.size() == 1, "{}: {} axes, expected one", Label(node), axis.size());
+  return NormalAxis(node, axis[0], static_cast<int64_t>(rank));
 }
 
 void InstallReduce() {
@@ -83,6 +95,14 @@ void InstallReduce() {
     def.reference = ArgReference;
     ir::RegisterOp(def);
   }
+  OpDef sums;
+  sums.name = "CumSum";
+  sums.min_inputs = sums.max_inputs = 2;
+  sums.roles = {InputRole::kData, InputRole::kConst};
+  sums.attrs = {Int("exclusive", 0), Int("reverse", 0)};
+  sums.infer = InferCumSum;
+  sums.reference = CumSumReference;
+  ir::RegisterOp(sums);
 }
 
 }  // namespace octet::ops

@@ -116,4 +116,31 @@ Tensors ArgReference(const Node& node, const Tensors& inputs) {
   return {y};
 }
 
+Tensors CumSumReference(const Node& node, const Tensors& inputs) {
+  const Tensor& x = inputs[0];
+  Tensor y = NewOutput(node, inputs);
+  const auto axis = static_cast<size_t>(CumSumAxis(node, x.shape().size(), inputs[1].ToVector<int64_t>()));
+  const int64_t outer = Product(x.shape(), 0, axis), size = x.shape()[axis];
+  const int64_t inner = Product(x.shape(), axis + 1, x.shape().size());
+  const bool exclusive = node.attr_int("exclusive", 0) != 0, reverse = node.attr_int("reverse", 0) != 0;
+  DispatchNumeric(x.dtype(), [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using A = std::conditional_t<std::is_floating_point_v<T>, double, int64_t>;
+    const T* from = x.data<T>();
+    T* to = y.mutable_data<T>();
+    for (int64_t o = 0; o < outer; ++o) {
+      for (int64_t i = 0; i < inner; ++i) {
+        A sum = 0;
+        for (int64_t k = 0; k < size; ++k) {
+          const int64_t at = (o * size + (reverse ? size - 1 - k : k)) * inner + i;
+          const A with = sum + static_cast<A>(from[at]);
+          to[at] = static_cast<T>(exclusive ? sum : with);
+          sum = with;
+        }
+      }
+    }
+  });
+  return {y};
+}
+
 }  // namespace octet::ops

@@ -46,5 +46,17 @@ TEST(ArgMax, TiesAndAxes) {
   EXPECT_EQ(RunOne("ArgMin", {x}, {{"keepdims", int64_t{0}}}), I({0, 1, 1}));
 }
 
+TEST(CumSum, AxesAndForms) {
+  const Tensor x = F({2, 3}, {1, 2, 3, 4, 5, -6});
+  const ir::Attrs exclusive = {{"exclusive", int64_t{1}}}, reverse = {{"reverse", int64_t{1}}};
+  EXPECT_EQ(RunOne("CumSum", {x, I({1})}), F({2, 3}, {1, 3, 6, 4, 9, 3}));
+  EXPECT_EQ(RunOne("CumSum", {x, I({-2})}), F({2, 3}, {1, 2, 3, 5, 7, -3}));
+  EXPECT_EQ(RunOne("CumSum", {x, I({1})}, exclusive), F({2, 3}, {0, 1, 3, 0, 4, 9}));
+  EXPECT_EQ(RunOne("CumSum", {x, I({1})}, reverse), F({2, 3}, {6, 5, 3, 3, -1, -6}));
+  EXPECT_EQ(RunOne("CumSum", {I({3, 4}), I({0})}, {{"exclusive", int64_t{1}}, {"reverse", int64_t{1}}}), I({4, 0}));
+  ExpectUserError([&] { RunOne("CumSum", {x, I({2})}); }, {"(CumSum)", "axis 2"});
+  ExpectUserError([&] { RunOne("CumSum", {x, I({0, 1})}); }, {"2 axes, expected one"});
+}
+
 }  // namespace
 }  // namespace octet::ops

@@ -163,6 +163,16 @@ Tensors ReduceMin(OpCall& call) {
   return {at::amin(call.input(0), ReduceAxes(call, call.input(0)), call.Int("keepdims", 1) != 0)};
 }
 
+Tensors CumSum(OpCall& call) {
+  at::Tensor x = call.input(0);
+  const int64_t axis = call.Ints(1).at(0);
+  const bool reverse = call.Int("reverse", 0) != 0;
+  if (reverse) x = at::flip(x, {axis});
+  at::Tensor y = at::cumsum(x, axis, x.scalar_type());
+  if (call.Int("exclusive", 0) != 0) y = y - x;
+  return {reverse ? at::flip(y, {axis}) : y};
+}
+
 }  // namespace
 
 std::vector<NamedKernel> NormPoolKernels() {
@@ -182,6 +192,7 @@ std::vector<NamedKernel> NormPoolKernels() {
           {"ReduceL2", ReduceL2},
           {"ArgMax", Arg<at::argmax>},
           {"ArgMin", Arg<at::argmin>},
+          {"CumSum", CumSum},
           {"LayerNormalization", LayerNormalization},
           {"LRN", Lrn}};
 }
