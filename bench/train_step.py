@@ -26,11 +26,53 @@ def memory_mib(key):
     return 0.0
 
 
-names = {"resnet_18": "resnet18", "resnet_50": "resnet50", "mobilenet_v2": "mobilenet_v2", "efficientnet-b0": "efficientnet_b0"}
-for channels_last in (False, True):
-    model = getattr(torchvision.models, names[network])(num_classes=100).train()
+
+class CifarResNet(torch.nn.Module):
+    """As in train_step_bench.cc: 6n + 2 layers for 32x32 images."""
+
+    class Block(torch.nn.Module):
+        def __init__(self, before, channels, stride):
+            super().__init__()
+            self.conv1 = torch.nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+            self.bn1 = torch.nn.BatchNorm2d(channels)
+            self.relu1 = torch.nn.ReLU(inplace=True)
+            self.conv2 = torch.nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+            self.bn2 = torch.nn.BatchNorm2d(channels)
+            self.shortcut = torch.nn.Identity() if stride == 1 else torch.nn.Sequential(
+                torch.nn.Conv2d(before, channels, 1, stride, bias=False), torch.nn.BatchNorm2d(channels))
+            self.relu = torch.nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            y = self.relu1(self.bn1(self.conv1(x)))
+            return self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+    def __init__(self, depth, classes):
+        super().__init__()
+        layers = [torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(16), torch.nn.ReLU(inplace=True)]
+        before = 16
+        for stage in range(3):
+            for i in range((depth - 2) // 6):
+                layers.append(self.Block(before, 16 << stage, 2 if stage > 0 and i == 0 else 1))
+                before = 16 << stage
+        self.features = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        self.head = torch.nn.Linear(64, classes)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+def make(network):
+    if network.startswith("cifar_resnet_"):
+        return CifarResNet(int(network.rsplit("_", 1)[1]), 100)
+    model = getattr(torchvision.models, names[network])(num_classes=100)
     if network == "mobilenet_v2":
         model.classifier = torch.nn.Sequential(torch.nn.Linear(1280, 100))  # octet's head has no dropout
+    return model
+
+
+names = {"resnet_18": "resnet18", "resnet_50": "resnet50", "mobilenet_v2": "mobilenet_v2", "efficientnet-b0": "efficientnet_b0"}
+for channels_last in (False, True):
+    model = make(network).train()
     x = torch.randn(batch, 3, size, size)
     label = torch.randint(0, 100, (batch,))
     if mode == "qat":

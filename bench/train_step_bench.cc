@@ -1,5 +1,6 @@
 // Training images/s of octet on the networks of the zoo, to hold against bench/train_step.py (PyTorch) with the same
 // network, batch, size and threads: train_step_bench NETWORK BATCH SIZE [STEPS] [THREADS] [fp32|qat|integer] [profile]
+// "cifar_resnet_20", "cifar_resnet_56", ...: the form for 32x32 images of He et al., Deep Residual Learning, 4.2.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include "train/step_profile.h"
 #include "train/trainer.h"
 #include "zoo/efficientdet.h"
+#include "zoo/layers.h"
 #include "zoo/zoo.h"
 
 namespace {
@@ -35,6 +37,33 @@ octet::ir::Graph ClassifierGraph(const std::string& network, int64_t size) {
   net.num_classes = 100;
   net.input_height = net.input_width = size;
   return octet::zoo::BuildNetwork(net);
+}
+
+// 6n + 2 layers of 16, 32 and 64 channels, with a projection where the size changes.
+octet::ir::Graph CifarResNet(int depth, int64_t size) {
+  using octet::ir::ValueId;
+  octet::ir::Graph graph("cifar_resnet");
+  octet::zoo::Layers l(graph, {});
+  const auto conv = [&l](const std::string& name, ValueId x, int64_t channels, int64_t kernel, int64_t stride) {
+    octet::zoo::Layers::ConvOptions o;
+    o.out_channels = channels;
+    o.kernel = kernel;
+    o.stride = stride;
+    return l.BatchNorm(name + "_bn", l.Conv(name, x, o));
+  };
+  const ValueId image = graph.AddInput("input_1", {octet::DType::kF32, {-1, 3, size, size}});
+  ValueId x = l.Activation("relu", conv("conv1", image, 16, 3, 1));
+  for (int stage = 0; stage < 3; ++stage) {
+    for (int i = 0; i < (depth - 2) / 6; ++i) {
+      const std::string name = "block_" + std::to_string(stage + 1) + "_" + std::to_string(i);
+      const int64_t channels = int64_t{16} << stage, stride = stage > 0 && i == 0 ? 2 : 1;
+      const ValueId shortcut = stride == 1 ? x : conv(name + "_shortcut", x, channels, 1, stride);
+      const ValueId y = l.Activation(name + "_relu_1", conv(name + "_1", x, channels, 3, stride));
+      x = l.Activation(name + "_relu", l.Add(name + "_add", conv(name + "_2", y, channels, 3, 1), shortcut));
+    }
+  }
+  l.ClassifierHead(x, 100);
+  return graph;
 }
 
 octet::ir::Graph DetectorGraph(const std::string& network, int64_t size) {
@@ -73,7 +102,10 @@ int main(int argc, char** argv) {
   try {
     ops::InstallOps();
     const bool detector = network.rfind("efficientdet", 0) == 0;
-    ir::Graph graph = detector ? DetectorGraph(network, size) : ClassifierGraph(network, size);
+    const std::string cifar = "cifar_resnet_";
+    ir::Graph graph = detector                       ? DetectorGraph(network, size)
+                      : network.rfind(cifar, 0) == 0 ? CifarResNet(std::atoi(network.c_str() + cifar.size()), size)
+                                                     : ClassifierGraph(network, size);
     if (qat) graph = passes::PrepareForQat(graph);
     train::GraphModule module(graph);
     train::TrainerOptions options;
