@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ class Tensor;
 
 namespace octet::train {
 
+class GraphModule;
+
 // What a training step optimises: reads some values of the graph and the batch's targets.
 struct Loss {
   std::vector<std::string> outputs;  // names of the graph's values that `compute` gets, in this order
@@ -21,6 +24,10 @@ struct Loss {
   std::function<at::Tensor(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& targets,
                            std::map<std::string, double>& metrics)>
       compute;
+  // Distillation (distillation.h): a network that runs in evaluation mode on the images of each step, on the trained
+  // network's device; its values of these names are appended to `targets`. Null: none.
+  std::shared_ptr<GraphModule> teacher;
+  std::vector<std::string> teacher_outputs;
 };
 
 // Mean over the batch of -sum_k t_k log softmax(logits)_k with t = target * (1 - smoothing) + smoothing / K.

@@ -76,6 +76,11 @@ StepResult Trainer::Step(const Batch& batch) {
   for (const Tensor& x : batch.inputs) inputs.push_back(ViewAsTorch(x));
   const at::Device device(t.module.device());
   for (const Tensor& x : batch.targets) targets.push_back(ViewAsTorch(x).to(device));
+  if (t.loss.teacher) {
+    const StepProfile::Scope profile("teacher");
+    const at::NoGradGuard no_grad;
+    for (const at::Tensor& x : t.loss.teacher->Forward(inputs, t.loss.teacher_outputs)) targets.push_back(x);
+  }
   t.optimizer.ClearGradients();
   at::Tensor loss = t.loss.compute(t.module.Forward(inputs, t.loss.outputs), targets, result.metrics);
   result.loss = loss.item<double>();

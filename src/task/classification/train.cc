@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
+#include "data/preprocess_json.h"
 #include "passes/classifier_head.h"
 #include "passes/insert_qdq.h"
 #include "task/calibrate.h"
@@ -16,6 +17,7 @@
 #include "task/classification/start_network.h"
 #include "task/classification/train_options.h"
 #include "task/classification/training_log.h"
+#include "task/teacher.h"
 #include "train/trainer.h"
 
 namespace octet::task::classification {
@@ -98,8 +100,7 @@ class Run {
     FreezeLayers(spec, *module_);
     train::TrainerOptions options = TrainerOptionsFromSpec(spec, *loader_, qat_);
     options.integer = UseIntegers(spec, *module_, qat_);
-    trainer_ = std::make_unique<train::Trainer>(
-        *module_, train::SoftmaxCrossEntropy(spec.GetFloat("train.label_smoothing"), LogitsName(start.graph)), options);
+    trainer_ = std::make_unique<train::Trainer>(*module_, MakeLoss(start.graph), options);
     if (start.resumed) {
       WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});
@@ -142,6 +143,23 @@ class Run {
   }
 
  private:
+  train::Loss MakeLoss(const ir::Graph& graph) {
+    train::Loss loss = train::SoftmaxCrossEntropy(spec_.GetFloat("train.label_smoothing"), LogitsName(graph));
+    auto teacher = LoadTeacher(spec_, qat_, graph, [&](ir::Model& model, const std::string& path) {
+      if (model.info.empty()) {
+        model.graph = passes::CompleteClassifier(std::move(model.graph));
+        return;
+      }
+      const auto list = [](const std::vector<std::string>& names) { return Join(names, ", "); };
+      RequireSameForTeacher(path, "list of classes", list(ClassesOf(model.info)), list(data_.train->classes()));
+      RequireSameForTeacher(path, "preprocessing", data::PreprocessToJson(PreprocessOf(model.info, spec_, path)),
+                            data::PreprocessToJson(data_.preprocess));
+    });
+    if (!teacher) return loss;
+    const std::string logits = LogitsName(teacher->graph());
+    return train::DistillClassifier(loss, std::move(teacher), logits, DistillationFromSpec(spec_));
+  }
+
   void ReportQuantizers(const ir::Graph& graph) {
     if (!qat_) return;
     const passes::QuantizerCounts counts = passes::CountQuantizers(graph);

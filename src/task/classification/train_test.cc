@@ -146,6 +146,45 @@ TEST_F(TrainCommand, AResumedRunIsTheWholeOne) {
                         "quant.freeze_bn_epoch: 2 -> 0\n"));
 }
 
+// The teacher is the checkpoint that QAT starts from; its outputs change what is learned, also after a resume.
+TEST_F(TrainCommand, QatLearnsFromTheFloatNetwork) {
+  Train(Spec("taught_fp32"));
+  const std::string fp32 = Path("taught_fp32/train/mobilenet_v1_002.octet");
+  const std::vector<std::string> qat = {"train.qat=true", "train.resume=true", "train.checkpoint=" + fp32};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), qat.begin(), qat.end());
+    return more;
+  };
+  EXPECT_THAT(LogOf([&] { Train(Spec("taught", with({"quant.distillation=0.5"}))); }),
+              HasSubstr("QAT learns from " + fp32 + " as well, with weight 0.5"));
+  Train(Spec("untaught", qat));
+  EXPECT_NE(Weights(Model("taught").graph, "conv1.weight"), Weights(Model("untaught").graph, "conv1.weight"));
+  MakeDirectories(Path("taught_cut/train"));
+  fs::copy(Path("taught/train/mobilenet_v1_001.octet"), Path("taught_cut/train/mobilenet_v1_001.octet"));
+  Train(Spec("taught_cut", with({"quant.distillation=0.5"})));
+  EXPECT_EQ(Model("taught_cut").graph, Model("taught").graph);
+
+  const auto message = [&](const std::vector<std::string>& settings) {
+    return MessageOf([&] { Train(Spec("taught_wrong", settings)); });
+  };
+  EXPECT_THAT(message({"train.qat=true", "quant.distillation=0.5"}),
+              HasSubstr("quant.distillation (command line) needs a trained float network to learn from; give it as "
+                        "quant.teacher"));
+  EXPECT_THAT(message(with({"quant.distillation=0.5", "quant.teacher=" + Path("taught/train/best.octet")})),
+              HasSubstr("is quantized; give a float network as quant.teacher"));
+  EXPECT_THAT(message(with({"quant.distillation=0.5", "quant.teacher=" + Path("nothing.octet")})),
+              HasSubstr("nothing.octet"));
+  EXPECT_THAT(message(with({"quant.distillation=2"})), HasSubstr("quant.distillation"));
+  Train(Spec("taught_caffe", {"dataset.preprocess_mode=caffe", "train.num_epochs=1"}));
+  EXPECT_THAT(
+      message(with({"quant.distillation=0.5", "quant.teacher=" + Path("taught_caffe/train/mobilenet_v1_001.octet")})),
+      HasSubstr("its preprocessing is"));
+  EXPECT_THAT(LogOf([&] {
+                Train(Spec("taught_float", {"train.num_epochs=1", "quant.distillation=0.5"}));
+              }),
+              HasSubstr("quant.distillation (command line) is for QAT"));
+}
+
 TEST_F(TrainCommand, TheAverageIsWhatIsValidatedAndSaved) {
   Train(Spec("average", {"train.moving_average_decay=0.9"}));
   const ir::Model model = Model("average");

@@ -13,7 +13,7 @@ void TrainingLog::Epoch(const train::EpochResult& r, const Score* val, double wa
   LogInfo("epoch {}/{}: loss {:.4f}, accuracy {:.2f} %{}, lr {:.2e}, {:.0f} images/s", done, log_.epochs(), r.loss,
           100 * accuracy, val == nullptr ? "" : fmt::format(", val {:.2f} %", 100 * val->top1), r.learning_rate,
           static_cast<double>(r.images) / r.seconds);
-  log_.events().Scalar("train/accuracy", done, accuracy);
+  for (const auto& [name, value] : r.metrics) log_.events().Scalar("train/" + name, done, value);
   std::map<std::string, double> kpi = {{"loss", r.loss}, {"accuracy", accuracy}};
   if (val != nullptr) {
     log_.events().Scalar("val/loss", done, val->loss);

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/strings.h"
 #include "detection/assign_targets.h"
 #include "passes/insert_qdq.h"
 #include "task/calibrate.h"
@@ -12,6 +13,7 @@
 #include "task/efficientdet/score.h"
 #include "task/efficientdet/setup.h"
 #include "task/efficientdet/training_log.h"
+#include "task/teacher.h"
 #include "task/trainer_options.h"
 #include "train/detection_loss.h"
 #include "train/trainer.h"
@@ -107,8 +109,7 @@ class Run {
     steps_ = std::min(loader_->batches_per_epoch(), (spec.GetInt("train.num_examples_per_epoch") + batch - 1) / batch);
     module_ = std::make_unique<train::GraphModule>(start.graph, DeviceFromSpec(spec));
     Freeze(spec, *module_);
-    trainer_ =
-        std::make_unique<train::Trainer>(*module_, train::DetectionLoss(LossFromSpec(spec, anchors_)), Options());
+    trainer_ = std::make_unique<train::Trainer>(*module_, MakeLoss(start.graph), Options());
     if (start.resumed) {
       WarnOfChanges(spec, start.spec);
       trainer_->Restore({start.graph, {}, start.state});
@@ -158,6 +159,19 @@ class Run {
   }
 
  private:
+  train::Loss MakeLoss(const ir::Graph& graph) {
+    const train::DetectionLossOptions options = LossFromSpec(spec_, anchors_);
+    const train::Loss loss = train::DetectionLoss(options);
+    auto teacher = LoadTeacher(spec_, qat_, graph, [&](ir::Model& model, const std::string& path) {
+      RequireDetector(model.graph, detector_, "teacher '" + path + "'");
+      if (model.info.empty()) return;
+      RequireSameForTeacher(path, "list of classes", Join(DetectorOf(model.info, spec_).classes, ", "),
+                            Join(detector_.classes, ", "));
+    });
+    if (!teacher) return loss;
+    return train::DistillDetector(loss, std::move(teacher), options, DistillationFromSpec(spec_));
+  }
+
   train::TrainerOptions Options() const {
     train::TrainerOptions o = CommonTrainerOptions(spec_, qat_);
     o.optimizer = OptimizerFromSpec(spec_);
