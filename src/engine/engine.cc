@@ -10,7 +10,9 @@ Engine::Engine(std::shared_ptr<const Network> network) : network_(std::move(netw
 
 Engine Engine::Load(const std::string& plan_path) {
   const Plan plan = ReadPlan(plan_path);
-  return FromGraph(plan.graph, plan.info);
+  Engine engine = FromGraph(plan.graph, plan.info);
+  plan.file->Forget();  // the weights that kernels read are packed
+  return engine;
 }
 
 Engine Engine::FromGraph(const ir::Graph& lowered, const std::map<std::string, std::string>& info,

@@ -72,7 +72,8 @@ class Reader {
   size_t at_ = 0;
 };
 
-Tensor ReadTensor(Reader& r) {
+// The codes of weights are most of a plan; with an owner of the bytes they stay where they are.
+Tensor ReadTensor(Reader& r, const std::shared_ptr<const void>& owner) {
   const auto dtype = r.Get<uint8_t>();
   if (dtype > static_cast<uint8_t>(DType::kBool)) r.Fail(fmt::format("element type {} is unknown", dtype));
   const auto rank = r.Get<uint8_t>();
@@ -87,6 +88,7 @@ Tensor ReadTensor(Reader& r) {
   }
   const auto type = static_cast<DType>(dtype);
   const char* bytes = r.Take(elements * SizeOf(type));
+  if (owner && SizeOf(type) == 1) return Tensor::Alias(type, shape, bytes, owner);
   Tensor tensor(type, shape);
   if (elements > 0) std::memcpy(tensor.mutable_raw(), bytes, tensor.bytes());
   return tensor;
@@ -111,6 +113,69 @@ uint64_t PlanChecksum(const char* data, size_t size) {
   for (; at < size; ++at) sum = (sum ^ static_cast<uint8_t>(data[at])) * kPrime;
   return sum ^ sum >> 32;
 }
+
+namespace {
+
+Plan Deserialize(const char* data, size_t size, const std::shared_ptr<const void>& owner, const std::string& path) {
+  OCTET_REQUIRE(size >= 8 && std::memcmp(data, kMagic, 8) == 0,
+                "'{}' is not an octet plan ({}); make one with the build command", path,
+                size == 0 ? "the file is empty" : fmt::format("it does not begin with '{}'", kMagic));
+  OCTET_REQUIRE(size >= kHeaderBytes + kChecksumBytes, "plan '{}' is truncated: only {} bytes; build it again", path,
+                size);
+  uint32_t version = 0;
+  std::memcpy(&version, data + 8, 4);
+  OCTET_REQUIRE(version == kVersion, "plan '{}' has version {}; this octet reads version {}: build it again", path,
+                version, kVersion);
+  uint64_t stored = 0;
+  const size_t body = size - kChecksumBytes;
+  std::memcpy(&stored, data + body, kChecksumBytes);
+  OCTET_REQUIRE(stored == PlanChecksum(data, body),
+                "plan '{}' is truncated or damaged (its checksum differs); build it again", path);
+  Reader r(data, body, path);
+  r.Take(kHeaderBytes);
+  Plan plan;
+  std::string text;
+  bool have_graph = false;
+  std::map<std::string, Tensor> constants;
+  while (!r.done()) {
+    const auto kind = r.Get<uint32_t>();
+    Reader section = r.Sub(r.Get<uint64_t>());
+    switch (kind) {
+      case kInfo: {
+        const auto count = section.Get<uint32_t>();
+        for (uint32_t i = 0; i < count; ++i) {
+          std::string key = section.Text();
+          plan.info[key] = section.Text();
+        }
+        break;
+      }
+      case kGraph: {
+        const size_t size = section.left();
+        text.assign(section.Take(size), size);
+        have_graph = true;
+        break;
+      }
+      case kConstant: {
+        std::string name = section.Text();
+        constants[name] = ReadTensor(section, owner);
+        break;
+      }
+      default: r.Fail(fmt::format("section kind {} is unknown", kind));
+    }
+    if (!section.done()) r.Fail(fmt::format("a section has {} bytes too many", section.left()));
+  }
+  if (!have_graph) r.Fail("it holds no graph");
+  plan.graph = ir::Parse(text, constants, false, fmt::format("graph in plan '{}'", path));
+  for (const ir::ValueId id : plan.graph.constants()) {
+    const ir::Value& value = plan.graph.value(id);
+    if (!(value.type == ir::TensorType{value.constant.dtype(), value.constant.shape()})) {
+      r.Fail(fmt::format("constant '{}' has another type than the graph says", value.name));
+    }
+  }
+  return plan;
+}
+
+}  // namespace
 
 std::string SerializePlan(const Plan& plan) {
   Writer w;
@@ -143,62 +208,7 @@ std::string SerializePlan(const Plan& plan) {
 }
 
 Plan DeserializePlan(const std::string& bytes, const std::string& path) {
-  OCTET_REQUIRE(bytes.size() >= 8 && std::memcmp(bytes.data(), kMagic, 8) == 0,
-                "'{}' is not an octet plan ({}); make one with the build command", path,
-                bytes.empty() ? "the file is empty" : fmt::format("it does not begin with '{}'", kMagic));
-  OCTET_REQUIRE(bytes.size() >= kHeaderBytes + kChecksumBytes, "plan '{}' is truncated: only {} bytes; build it again",
-                path, bytes.size());
-  uint32_t version = 0;
-  std::memcpy(&version, bytes.data() + 8, 4);
-  OCTET_REQUIRE(version == kVersion, "plan '{}' has version {}; this octet reads version {}: build it again", path,
-                version, kVersion);
-  uint64_t stored = 0;
-  const size_t body = bytes.size() - kChecksumBytes;
-  std::memcpy(&stored, bytes.data() + body, kChecksumBytes);
-  OCTET_REQUIRE(stored == PlanChecksum(bytes.data(), body),
-                "plan '{}' is truncated or damaged (its checksum differs); build it again", path);
-  Reader r(bytes.data(), body, path);
-  r.Take(kHeaderBytes);
-  Plan plan;
-  std::string text;
-  bool have_graph = false;
-  std::map<std::string, Tensor> constants;
-  while (!r.done()) {
-    const auto kind = r.Get<uint32_t>();
-    Reader section = r.Sub(r.Get<uint64_t>());
-    switch (kind) {
-      case kInfo: {
-        const auto count = section.Get<uint32_t>();
-        for (uint32_t i = 0; i < count; ++i) {
-          std::string key = section.Text();
-          plan.info[key] = section.Text();
-        }
-        break;
-      }
-      case kGraph: {
-        const size_t size = section.left();
-        text.assign(section.Take(size), size);
-        have_graph = true;
-        break;
-      }
-      case kConstant: {
-        std::string name = section.Text();
-        constants[name] = ReadTensor(section);
-        break;
-      }
-      default: r.Fail(fmt::format("section kind {} is unknown", kind));
-    }
-    if (!section.done()) r.Fail(fmt::format("a section has {} bytes too many", section.left()));
-  }
-  if (!have_graph) r.Fail("it holds no graph");
-  plan.graph = ir::Parse(text, constants, false, fmt::format("graph in plan '{}'", path));
-  for (const ir::ValueId id : plan.graph.constants()) {
-    const ir::Value& value = plan.graph.value(id);
-    if (!(value.type == ir::TensorType{value.constant.dtype(), value.constant.shape()})) {
-      r.Fail(fmt::format("constant '{}' has another type than the graph says", value.name));
-    }
-  }
-  return plan;
+  return Deserialize(bytes.data(), bytes.size(), nullptr, path);
 }
 
 void WritePlan(const std::string& path, const Plan& plan) {
@@ -206,7 +216,10 @@ void WritePlan(const std::string& path, const Plan& plan) {
 }
 
 Plan ReadPlan(const std::string& path) {
-  return DeserializePlan(ReadFile(path, "plan"), path);
+  const std::shared_ptr<const MappedFile> file = MappedFile::Open(path, "plan");
+  Plan plan = Deserialize(file->data(), file->size(), file, path);
+  plan.file = file;
+  return plan;
 }
 
 }  // namespace octet::engine

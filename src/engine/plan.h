@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
+#include "base/mapped_file.h"
 #include "ir/graph.h"
 
 namespace octet::engine {
@@ -13,6 +15,8 @@ struct Plan {
   // Free text for those who run the plan: "network", "classmap" (JSON: index -> class name), preprocessing settings,
   // ...
   std::map<std::string, std::string> info;
+  std::shared_ptr<const MappedFile> file =
+      nullptr;  // where the codes of constants lie, when the plan was read from a file
 };
 
 // Atomic: the file is whole or the old one stays.

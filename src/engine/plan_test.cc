@@ -57,6 +57,11 @@ TEST(Plan, FileRunsAsTheGraphDid) {
   const std::vector<Tensor> got = engine.NewContext()->Run({{"input_1", image}});
   for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i], want[i]);
   EXPECT_EQ(engine.info().at("network"), "random");
+  // The file's memory was given back: its weights are read again when somebody asks.
+  EXPECT_EQ(engine.graph(), plan.graph);
+  // Another plan under the same name is another file.
+  WritePlan(path, {LoweredGraphMaker(13).Make(8, 3, 9, 11), {}});
+  EXPECT_EQ(engine.graph(), plan.graph);
 }
 
 TEST(Plan, EveryTruncationIsAnError) {

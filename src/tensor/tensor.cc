@@ -1,5 +1,6 @@
 #include "tensor/tensor.h"
 
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -70,12 +71,25 @@ Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape
   std::memset(storage_.get(), 0, bytes());
 }
 
+Tensor Tensor::Alias(DType dtype, Shape shape, const void* data, const std::shared_ptr<const void>& owner) {
+  OCTET_CHECK(NumElements(shape) >= 0, "shape {} is not known", ToString(shape));
+  OCTET_CHECK(reinterpret_cast<uintptr_t>(data) % SizeOf(dtype) == 0, "{} elements at an odd address", NameOf(dtype));
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.shape_ = std::move(shape);
+  const auto shared = std::const_pointer_cast<void>(owner);
+  tensor.storage_ = std::shared_ptr<std::byte>(shared, static_cast<std::byte*>(const_cast<void*>(data)));
+  tensor.alias_ = true;
+  return tensor;
+}
+
 void* Tensor::mutable_raw() {
   OCTET_CHECK(defined(), "undefined tensor");
-  if (storage_.use_count() > 1) {
+  if (alias_ || storage_.use_count() > 1) {
     auto copy = Allocate(bytes());
     std::memcpy(copy.get(), storage_.get(), bytes());
     storage_ = std::move(copy);
+    alias_ = false;
   }
   return storage_.get();
 }

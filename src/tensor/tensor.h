@@ -58,6 +58,8 @@ class Tensor {
  public:
   Tensor() = default;                // undefined
   Tensor(DType dtype, Shape shape);  // zero-filled
+  // The elements lie at `data`, aligned for their type, which lives as long as `owner`. Never written: a change copies.
+  static Tensor Alias(DType dtype, Shape shape, const void* data, const std::shared_ptr<const void>& owner);
 
   template <typename T>
   static Tensor From(Shape shape, const std::vector<T>& values) {
@@ -84,7 +86,7 @@ class Tensor {
   size_t bytes() const { return static_cast<size_t>(size()) * SizeOf(dtype_); }
 
   const void* raw() const { return storage_ ? storage_.get() : nullptr; }
-  void* mutable_raw();  // clones when the storage is shared
+  void* mutable_raw();  // clones when the storage is shared, or an alias
 
   template <typename T>
   const T* data() const {
@@ -110,6 +112,7 @@ class Tensor {
   DType dtype_ = DType::kF32;
   Shape shape_;
   std::shared_ptr<std::byte> storage_;
+  bool alias_ = false;
 };
 
 }  // namespace octet

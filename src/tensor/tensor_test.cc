@@ -32,6 +32,21 @@ TEST(Tensor, ReshapeShares) {
   EXPECT_THROW(a.Reshaped({5}), Error);
 }
 
+TEST(Tensor, AnAliasIsNeverWritten) {
+  const auto owner = std::make_shared<std::vector<int8_t>>(std::vector<int8_t>{1, 2, 3});
+  Tensor a = Tensor::Alias(DType::kS8, {2}, owner->data() + 1, owner);
+  EXPECT_EQ(a.raw(), owner->data() + 1);
+  EXPECT_EQ(a, Tensor::From<int8_t>({2}, {2, 3}));
+  const Tensor b = a.Reshaped({2, 1});
+  EXPECT_EQ(b.raw(), a.raw());
+  EXPECT_EQ(owner.use_count(), 3);
+  a.mutable_data<int8_t>()[0] = 9;
+  EXPECT_EQ((*owner)[1], 2);
+  EXPECT_EQ(owner.use_count(), 2);
+  EXPECT_THAT(a.ToVector<int8_t>(), testing::ElementsAre(9, 3));
+  EXPECT_THROW(Tensor::Alias(DType::kF32, {1}, reinterpret_cast<const char*>(a.raw()) + 1, owner), Error);
+}
+
 TEST(Tensor, FloatsBeyondAnIntegerBecomeItsNearestValue) {
   const Tensor t = Tensor::From<float>({4}, {3.7e19f, -3.7e19f, NAN, -2.5f});
   EXPECT_THAT(t.ToVector<int64_t>(), testing::ElementsAre(INT64_MAX, INT64_MIN, 0, -2));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 #include "engine/kernels/kernels.h"
@@ -12,6 +13,28 @@ namespace {
 uint8_t StoredByte(float y, float scale) {
   const float q = std::nearbyint(y / scale);
   return static_cast<uint8_t>(static_cast<int>(std::min(std::max(q, -128.0f), 127.0f)) + 128);
+}
+
+// `count` channels of `taps` weights each -> for each tap the weights of its channels, `next` bytes apart.
+void PackTaps(const int8_t* from, int64_t taps, int64_t count, int8_t* to, int64_t next) {
+  if (count < 4) {
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      for (int64_t i = 0; i < count; ++i) to[tap * next + i] = from[i * taps + tap];
+    }
+  } else if (taps == 1) {
+    std::memcpy(to, from, 4);
+  } else {
+    for (int64_t tap = 0; tap < taps; ++tap, ++from, to += next) {
+      const int8_t four[4] = {from[0], from[taps], from[2 * taps], from[3 * taps]};
+      std::memcpy(to, four, 4);
+    }
+  }
+}
+
+int32_t Sum(const int8_t* x, int64_t count) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += x[i];
+  return sum;
 }
 
 }  // namespace
@@ -80,32 +103,25 @@ PackedConv PackConv(const int8_t* weights, const float* mul, const float* bias, 
   for (const PackedConv::Block& block : packed.blocks) {
     for (int vector = 0; vector < block.vectors; ++vector) {
       const int8_t* filters[16] = {};
-      int32_t sums[16] = {};
       for (int lane = 0; lane < 16; ++lane) {
         const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
         if (k < out_c) filters[lane] = weights + k * in_c * taps;
       }
       // Line after line of the packed weights, from 16 filters that are read from front to back.
-      for (int64_t step = 0; step < packed.steps; ++step) {
+      int8_t* lines = packed.weights.data() + block.weights + vector * 64;
+      const int64_t next_tap = packed.steps * block.vectors * 64;
+      for (int64_t step = 0; step < packed.steps; ++step, lines += block.vectors * 64) {
         const int64_t count = std::min<int64_t>(4, in_c - 4 * step);
-        for (int64_t tap = 0; tap < taps; ++tap) {
-          int8_t* line =
-              packed.weights.data() + block.weights + ((tap * packed.steps + step) * block.vectors + vector) * 64;
-          for (int lane = 0; lane < 16; ++lane) {
-            if (filters[lane] == nullptr) continue;
-            const int8_t* from = filters[lane] + 4 * step * taps + tap;
-            for (int64_t i = 0; i < count; ++i) {
-              line[lane * 4 + i] = from[i * taps];
-              sums[lane] += from[i * taps];
-            }
-          }
+        for (int lane = 0; lane < 16; ++lane) {
+          if (filters[lane] == nullptr) continue;
+          PackTaps(filters[lane] + 4 * step * taps, taps, count, lines + lane * 4, next_tap);
         }
       }
       for (int lane = 0; lane < 16; ++lane) {
         if (filters[lane] == nullptr) continue;
         const int64_t k = block.channel + PackedChannel(block.vectors, vector, lane);
         const int64_t to = block.params + vector * 16 + lane;
-        packed.init[to] = -128 * sums[lane];
+        packed.init[to] = -128 * Sum(filters[lane], in_c * taps);
         packed.mul[to] = mul[k];
         packed.bias[to] = bias ? bias[k] : 0.0f;
       }
