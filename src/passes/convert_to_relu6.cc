@@ -63,4 +63,20 @@ Graph ConvertToRelu6(Graph g) {
   return g;
 }
 
+int64_t CountNewFunctions(const Graph& g) {
+  const std::set<NodeId> output_side = OutputSide(g);
+  int64_t count = 0;
+  for (const NodeId id : g.Order()) {
+    if (output_side.count(id) != 0) continue;
+    const ir::Node& node = g.node(id);
+    if (RuleOf(node).becomes_relu6) {
+      count += node.op != "Relu" && node.op != "Clip";
+      continue;
+    }
+    const NodeId swish = MatchSwish(g, node.output());
+    count += swish != kNoNode && output_side.count(swish) == 0;
+  }
+  return count;
+}
+
 }  // namespace octet::passes

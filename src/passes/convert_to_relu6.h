@@ -10,4 +10,7 @@ namespace octet::passes {
 
 ir::Graph ConvertToRelu6(ir::Graph graph);
 
+// How many of them are more than clipped: all but ReLU. Statistics behind them are no longer those of the network.
+int64_t CountNewFunctions(const ir::Graph& graph);
+
 }  // namespace octet::passes

@@ -93,6 +93,11 @@ TEST(ConvertToRelu6, Golden) {
   ExpectGolden(g, "small.relu6");
 }
 
+TEST(ConvertToRelu6, CountsTheFunctionsThatChange) {
+  EXPECT_EQ(CountNewFunctions(Small()), 2);  // sum_relu, which is leaky, and swish_mul; gate_sigmoid stays
+  EXPECT_EQ(CountNewFunctions(ConvertToRelu6(Small())), 0);
+}
+
 TEST(ConvertToRelu6, KeepsGatesAndOutputs) {
   const Graph g = ConvertToRelu6(Small());
   EXPECT_EQ(g.producer(g.Find("gate_sigmoid"))->op, "Sigmoid");

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "passes/strip_qdq.h"
 #include "quant/quantize.h"
@@ -84,23 +85,70 @@ std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource
   return amax;
 }
 
-void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std::string, Tensor>& state,
-                         int64_t batches, const ImageSource& source) {
-  batches = std::min(spec.GetInt("quant.calibration_batches"), batches);
-  Progress progress("calibrate", batches, "batches");
-  int64_t done = 0;
-  CalibrationOptions options;
-  options.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
-  options.percentile = spec.GetFloat("quant.percentile");
-  options.device = DeviceFromSpec(spec);
-  for (const auto& [name, scale] : passes::CollectScales(graph)) options.tensors.insert(name);
-  const auto first = [&](Tensor& images) {
+namespace {
+
+// `source`'s first `batches`, with a progress bar.
+ImageSource Some(const ImageSource& source, int64_t batches, Progress& progress) {
+  return [=, &progress, done = int64_t{0}](Tensor& images) mutable {
     if (done == batches || !source(images)) return false;
     ++done;
     progress.Advance(1);
     return true;
   };
-  const std::map<std::string, float> amax = Calibrate(passes::StripQdq(graph), first, options);
+}
+
+// Running means and variances become the means of those of the batches.
+void EstimateStatistics(ir::Graph& graph, const std::string& device, const ImageSource& source) {
+  ir::Graph single = passes::StripQdq(graph);
+  std::map<std::string, std::vector<double>> sums;
+  for (const ir::NodeId id : single.Order()) {
+    ir::Node& node = single.mutable_node(id);
+    if (node.op != "BatchNormalization") continue;
+    node.attrs["momentum"] = 0.0f;  // running statistics are those of the last batch
+    for (const size_t i : {3, 4}) sums[single.value(node.input(i)).name];
+  }
+  train::GraphModule module(single, device);
+  const std::string input = graph.value(graph.inputs().at(0)).name;
+  Tensor images;
+  int64_t batches = 0;
+  for (; source(images); ++batches) {
+    module.UpdateStatistics({{input, images}});
+    const ir::Graph seen = module.WriteBack();
+    for (auto& [name, sum] : sums) {
+      const std::vector<double> values = seen.value(seen.Find(name)).constant.ToVector<double>();
+      sum.resize(values.size());
+      for (size_t i = 0; i < values.size(); ++i) sum[i] += values[i];
+    }
+  }
+  if (batches == 0) return;
+  for (const auto& [name, sum] : sums) {
+    std::vector<float> mean;
+    for (const double v : sum) mean.push_back(static_cast<float>(v / static_cast<double>(batches)));
+    const ir::ValueId id = graph.Find(name);
+    graph.set_constant(id, Tensor::From<float>(graph.value(id).type.shape, mean));
+  }
+}
+
+}  // namespace
+
+void CalibrateQuantizers(const spec::Spec& spec, StartingPoint& start, int64_t batches,
+                         const std::function<ImageSource()>& images) {
+  batches = std::min(spec.GetInt("quant.calibration_batches"), batches);
+  ir::Graph& graph = start.graph;
+  CalibrationOptions options;
+  options.method = quant::CalibrationMethodFromName(spec.GetString("quant.qat_calibration"));
+  options.percentile = spec.GetFloat("quant.percentile");
+  options.device = DeviceFromSpec(spec);
+  if (start.new_functions > 0 && !spec.GetBool("model.freeze_bn")) {
+    LogInfo("{} activations became ReLU6: batch norms get the statistics of {} batches", start.new_functions, batches);
+    Progress progress("statistics", batches, "batches");
+    EstimateStatistics(graph, options.device, Some(images(), batches, progress));
+    progress.Finish();
+  }
+  for (const auto& [name, scale] : passes::CollectScales(graph)) options.tensors.insert(name);
+  Progress progress("calibrate", batches, "batches");
+  const std::map<std::string, float> amax =
+      Calibrate(passes::StripQdq(graph), Some(images(), batches, progress), options);
   progress.Finish();
   for (const ir::NodeId id : graph.Order()) {
     const ir::Node& node = graph.node(id);
@@ -111,8 +159,8 @@ void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std:
     // It counts as a hundred steps: it holds against the first batches of a short training, and is forgotten in a long
     // one.
     const auto average = quant::MovingAverage::After(range, 100);
-    state[key + "/mean"] = Tensor::Scalar(average.raw());
-    state[key + "/count"] = Tensor::Scalar(average.steps());
+    start.state[key + "/mean"] = Tensor::Scalar(average.raw());
+    start.state[key + "/count"] = Tensor::Scalar(average.steps());
   }
 }
 

@@ -11,6 +11,7 @@
 #include "ir/graph.h"
 #include "quant/observer.h"
 #include "spec/spec.h"
+#include "task/start_network.h"
 
 namespace octet::task {
 
@@ -40,10 +41,12 @@ Observations Observe(const ir::Graph& graph, const ImageSource& source, const Ca
 std::map<std::string, float> Calibrate(const ir::Graph& graph, const ImageSource& source,
                                        const CalibrationOptions& options);
 
-// Ranges of the quantizers that QAT has just put into `graph`, from the source's first quant.calibration_batches (at
-// most `batches`): the graph's scales, and in `state` the moving averages that training goes on from.
-void CalibrateQuantizers(const spec::Spec& spec, ir::Graph& graph, std::map<std::string, Tensor>& state,
-                         int64_t batches, const ImageSource& source);
+// Ranges of the quantizers that QAT has just put into the graph, from the source's first quant.calibration_batches (at
+// most `batches`): the graph's scales, and in the state the moving averages that training goes on from. `images` begins
+// anew with each call. Where activations have become other functions, running statistics of batch norms are first made
+// those of the same batches (not with model.freeze_bn): with the old ones ranges would be of values that never come.
+void CalibrateQuantizers(const spec::Spec& spec, StartingPoint& start, int64_t batches,
+                         const std::function<ImageSource()>& images);
 
 // The float tensors of a graph that calibration ranges: graph inputs and node outputs, in topological order.
 std::vector<std::string> CalibratedTensors(const ir::Graph& graph);

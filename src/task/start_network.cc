@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "onnx/onnx_import.h"
+#include "passes/convert_to_relu6.h"
 #include "passes/pipelines.h"
 #include "task/predictor.h"
 
@@ -149,6 +150,7 @@ StartingPoint FindStartingPoint(const spec::Spec& spec, const std::string& resul
     const std::vector<std::string> keep = spec.GetStrings("quant.keep_fp32");
     passes::RequireLayers(start.graph, {keep.begin(), keep.end()});
     options.keep_fp32.insert(keep.begin(), keep.end());
+    if (recipe == "fused") start.new_functions = passes::CountNewFunctions(start.graph);
     start.graph = passes::PrepareForQat(std::move(start.graph), options, recipe);
     start.qat = start.calibrate = true;
   }

@@ -26,10 +26,11 @@ struct StartingPoint {
   ir::Graph graph;                      // float or with Q/DQ
   std::map<std::string, Tensor> state;  // to restore, when `resumed`
   bool resumed = false;
-  std::string spec;         // of the run that is resumed, as YAML; "" when the file has none
-  bool qat = false;         // the graph is quantized (now)
-  bool calibrate = false;   // Q/DQ is new: its ranges need calibration
-  std::string description;  // for the log
+  std::string spec;           // of the run that is resumed, as YAML; "" when the file has none
+  bool qat = false;           // the graph is quantized (now)
+  bool calibrate = false;     // Q/DQ is new: its ranges need calibration
+  int64_t new_functions = 0;  // activations that QAT has just made other functions (swish): statistics change with them
+  std::string description;    // for the log
 };
 
 // Follows train.resume_training_checkpoint_path, train.resume, the kind's `begin`, train.qat, in this order. A

@@ -363,6 +363,19 @@ std::vector<Tensor> GraphModule::Evaluate(const std::map<std::string, Tensor>& f
   return results;
 }
 
+void GraphModule::UpdateStatistics(const std::map<std::string, Tensor>& feeds) {
+  const at::NoGradGuard no_grad;
+  const bool was_training = impl_->training;
+  impl_->training = true;
+  try {
+    impl_->Run(impl_->Feeds(feeds), impl_->FindWanted({}), {});
+  } catch (...) {
+    impl_->training = was_training;
+    throw;
+  }
+  impl_->training = was_training;
+}
+
 std::map<std::string, Tensor> GraphModule::Gradients(const std::map<std::string, Tensor>& feeds,
                                                      const std::string& output, const Tensor& seed, Tensor* result) {
   std::vector<at::Tensor> inputs = impl_->Feeds(feeds);

@@ -82,6 +82,8 @@ class GraphModule {
   using PlainHook = std::function<Tensor(const std::string& name, const Tensor& value)>;
   std::vector<Tensor> Evaluate(const std::map<std::string, Tensor>& feeds, const std::vector<std::string>& wanted = {},
                                const PlainHook& hook = {});
+  // A forward pass in training mode without gradients: running statistics of batch norms move by this batch.
+  void UpdateStatistics(const std::map<std::string, Tensor>& feeds);
   // In the current mode: d(sum(output * seed)) / d(x) for every graph input and trainable parameter x, by name.
   // `result` receives the output.
   std::map<std::string, Tensor> Gradients(const std::map<std::string, Tensor>& feeds, const std::string& output,

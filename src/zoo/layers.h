@@ -40,8 +40,8 @@ class Layers {
     std::optional<bool> bias = std::nullopt;  // absent: when use_bias is set, or when there is no batch norm
     double stddev = 0;                        // of the initial weights; 0: sqrt(2 / fan_out)
     float bias_value = 0;                     // initial
-    std::string
-        weights_of;  // "": its own. Else constants "<weights_of>.weight" and ".bias", shared by all who name them
+    // "": its own. Else constants "<weights_of>.weight" and ".bias", shared by all who name them.
+    std::string weights_of = "";
   };
   // Conv with normally distributed weights, and a constant bias.
   ir::ValueId Conv(const std::string& name, ir::ValueId x, const ConvOptions& conv);

@@ -69,12 +69,14 @@ void CalibrateStart(const spec::Spec& spec, const DataSets& data, StartingPoint&
   options.training = false;
   options.shuffle = true;
   data::DataLoader loader(data.train, data.preprocess, options);
-  loader.StartEpoch(0);
   data::Batch batch;
-  CalibrateQuantizers(spec, start.graph, start.state, loader.batches_per_epoch(), [&](Tensor& images) {
-    if (!loader.Next(&batch)) return false;
-    images = batch.images;
-    return true;
+  CalibrateQuantizers(spec, start, loader.batches_per_epoch(), [&]() -> ImageSource {
+    loader.StartEpoch(0);
+    return [&](Tensor& images) {
+      if (!loader.Next(&batch)) return false;
+      images = batch.images;
+      return true;
+    };
   });
 }
 

@@ -268,6 +268,37 @@ TEST_F(TrainCommand, QatBeginsWithTheRangesOfPlainImages) {
   for (const auto& [name, scale] : plain) EXPECT_NEAR(cropped.at(name), scale, 0.02f * scale) << name;
 }
 
+// Behind swish that became ReLU6 the running statistics are no longer those of the network: QAT begins with new ones. The
+// first batch norm has no activation before it.
+TEST_F(TrainCommand, QatOfNewActivationsBeginsWithTheirStatistics) {
+  const std::vector<std::string> swish = {"model.activation_type=swish", "train.num_epochs=4",
+                                          "train.bn_config.momentum=0.5"};
+  Train(Spec("swish", swish));
+  const ir::Graph fp32 = Model("swish", 4).graph;
+  const auto qat = [&](const std::string& name, const std::string& freeze) {
+    return LogOf([&] {
+      Train(Spec(name, {"model.activation_type=swish", "train.num_epochs=1", "train.qat=true",
+                        "train.lr_config.learning_rate=1e-9", "train.bn_config.momentum=0.999999",
+                        "model.freeze_bn=" + freeze, "dataset.augmentation.enable_random_crop=false",
+                        "train.checkpoint=" + Path("swish/train/mobilenet_v1_004.octet")}));
+    });
+  };
+  EXPECT_THAT(qat("swish_qat", "false"), HasSubstr("27 activations became ReLU6: batch norms get the statistics of 3"));
+  EXPECT_THAT(qat("swish_frozen", "true"), testing::Not(HasSubstr("became ReLU6")));
+  const ir::Graph begun = Model("swish_qat", 1).graph, frozen = Model("swish_frozen", 1).graph;
+  const auto change = [&](const ir::Graph& graph, const std::string& name) {  // of standard deviations, at most
+    const std::vector<float> before = Weights(fp32, name + ".var"), after = Weights(graph, name + ".var");
+    double most = 0;
+    for (size_t i = 0; i < before.size(); ++i) {
+      most = std::max(most, std::fabs(std::log(static_cast<double>(after[i]) / before[i])) / 2);
+    }
+    return most;
+  };
+  EXPECT_LT(change(begun, "conv1_bn"), 0.3);
+  EXPECT_GT(change(begun, "conv_pw_13_bn"), 0.45);
+  EXPECT_EQ(change(frozen, "conv_pw_13_bn"), 0);
+}
+
 TEST_F(TrainCommand, Bf16WhereTheCpuHasItOrIsForced) {
   const std::vector<std::string> amp = {"train.num_epochs=1", "train.amp=true"};
   Train(Spec("fp32", {"train.num_epochs=1"}));

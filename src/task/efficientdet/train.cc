@@ -190,12 +190,14 @@ class Run {
     options.training = false;
     options.shuffle = true;
     data::DetectionLoader loader(train_set_, options);
-    loader.StartEpoch(0);
     data::DetectionBatch batch;
-    CalibrateQuantizers(spec_, start.graph, start.state, loader.batches_per_epoch(), [&](Tensor& out) {
-      if (!loader.Next(&batch)) return false;
-      out = batch.images;
-      return true;
+    CalibrateQuantizers(spec_, start, loader.batches_per_epoch(), [&]() -> ImageSource {
+      loader.StartEpoch(0);
+      return [&](Tensor& out) {
+        if (!loader.Next(&batch)) return false;
+        out = batch.images;
+        return true;
+      };
     });
   }
 
