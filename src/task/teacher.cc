@@ -31,7 +31,7 @@ train::DistillationOptions DistillationFromSpec(const spec::Spec& spec) {
 void RequireSameForTeacher(const std::string& path, const std::string& what, const std::string& found,
                            const std::string& own) {
   OCTET_REQUIRE(
-      found == own,
+      found.empty() || found == own,
       "teacher '{}': its {} is {}, that of this training {}; give as quant.teacher a network that was trained "
       "on the same data",
       path, what, found, own);

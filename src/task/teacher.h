@@ -21,7 +21,7 @@ using PrepareTeacher = std::function<void(ir::Model& model, const std::string& p
 std::shared_ptr<train::GraphModule> LoadTeacher(const spec::Spec& spec, bool qat, const ir::Graph& network,
                                                 const PrepareTeacher& prepare);
 
-// Throws a user Error unless `found`, where the file says so, is what this training has.
+// Throws a user Error unless `found`, where the file says it, is what this training has. "": the file says nothing.
 void RequireSameForTeacher(const std::string& path, const std::string& what, const std::string& found,
                            const std::string& own);
 

@@ -175,6 +175,16 @@ TEST_F(TrainCommand, QatLearnsFromTheFloatNetwork) {
   EXPECT_THAT(message(with({"quant.distillation=0.5", "quant.teacher=" + Path("nothing.octet")})),
               HasSubstr("nothing.octet"));
   EXPECT_THAT(message(with({"quant.distillation=2"})), HasSubstr("quant.distillation"));
+  // A file that names no classes, as `prune` writes it, may teach; one of other classes may not.
+  ir::Model teacher = ir::ReadModel(fp32);
+  teacher.info["classes"] = "[]";
+  ir::WriteModel(Path("nameless.octet"), teacher);
+  EXPECT_EQ(message(with({"quant.distillation=0.5", "quant.teacher=" + Path("nameless.octet")})), "no error");
+  teacher.info["classes"] = "[\"a\",\"b\",\"c\"]";
+  ir::WriteModel(Path("other.octet"), teacher);
+  fs::remove_all(Path("taught_wrong"));
+  EXPECT_THAT(message(with({"quant.distillation=0.5", "quant.teacher=" + Path("other.octet")})),
+              HasSubstr("its list of classes is a, b, c, that of this training arrow, crescent, cross"));
   Train(Spec("taught_caffe", {"dataset.preprocess_mode=caffe", "train.num_epochs=1"}));
   EXPECT_THAT(
       message(with({"quant.distillation=0.5", "quant.teacher=" + Path("taught_caffe/train/mobilenet_v1_001.octet")})),
@@ -268,8 +278,8 @@ TEST_F(TrainCommand, QatBeginsWithTheRangesOfPlainImages) {
   for (const auto& [name, scale] : plain) EXPECT_NEAR(cropped.at(name), scale, 0.02f * scale) << name;
 }
 
-// Behind swish that became ReLU6 the running statistics are no longer those of the network: QAT begins with new ones. The
-// first batch norm has no activation before it.
+// Behind swish that became ReLU6 the running statistics are no longer those of the network: QAT begins with new ones.
+// The first batch norm has no activation before it.
 TEST_F(TrainCommand, QatOfNewActivationsBeginsWithTheirStatistics) {
   const std::vector<std::string> swish = {"model.activation_type=swish", "train.num_epochs=4",
                                           "train.bn_config.momentum=0.5"};
