@@ -154,8 +154,9 @@ TEST(Spec, UnknownKeysNameTheNearest) {
             "spec.yaml:1: unknown key 'train.momentum'; did you mean 'train.bn_config.momentum'?");
   EXPECT_EQ(ParseError("quant: {zzzzzzzz: 1}"),
             "spec.yaml:1: unknown key 'quant.zzzzzzzz'; expected one of: recipe, calibration, qat_calibration, "
-            "percentile, calibration_batches, freeze_bn_epoch, freeze_observer_epoch, calibration_dataset_path, "
-            "calibration_images, probe_images, equalize, bias_correction, keep_fp32, max_drop, min_sqnr");
+            "percentile, calibration_batches, freeze_bn_epoch, freeze_observer_epoch, distillation, "
+            "distillation_temperature, teacher, calibration_dataset_path, calibration_images, probe_images, equalize, "
+            "bias_correction, keep_fp32, max_drop, min_sqnr");
   EXPECT_EQ(ParseError("", {"train.qatt=true"}), "command line: unknown key 'train.qatt'; did you mean 'train.qat'?");
 }
 
