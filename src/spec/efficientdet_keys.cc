@@ -59,6 +59,9 @@ std::vector<Key> Keys() {
       {"model.num_scales", kInt, "3", Between(1, 16), "anchor sizes within a level"},
       {"model.min_level", kInt, "3", Between(1, 5), "finest level of the pyramid: stride 2^level"},
       {"model.max_level", kInt, "7", Between(5, 9), "coarsest level of the pyramid"},
+      {"model.activation_type", kString, "null", OneOf({"relu", "relu6", "leaky_relu", "swish", "hard_swish", "mish"}),
+       "octet: of a new network; null: swish, in the Lite networks relu6. relu6 is what QAT of recipe fused makes of "
+       "the others"},
       {"model.freeze_bn", kBool, "false", Any(), "do not train batch normalization"},
       {"model.freeze_blocks", kInts, "[]", Between(0, 7), "blocks of the backbone that are not trained; 0: stem"},
 

@@ -50,7 +50,7 @@ class Builder {
     options.seed = o.seed;
     options.bn_momentum = o.bn_momentum;
     options.bn_epsilon = o.bn_epsilon;
-    options.activation = v.lite ? "relu6" : "swish";
+    options.activation = !o.activation_type.empty() ? o.activation_type : v.lite ? "relu6" : "swish";
     options.init_weights = o.init_weights;
     return options;
   }

@@ -23,7 +23,8 @@ struct EfficientDetOptions {
   uint64_t seed = 42;
   float bn_momentum = 0.99f;
   float bn_epsilon = 1e-3f;
-  bool init_weights = true;  // false: zeros, for counting
+  std::string activation_type;  // empty: swish, of the Lite networks relu6
+  bool init_weights = true;     // false: zeros, for counting
 };
 
 // What the name stands for.

@@ -13,6 +13,7 @@
 #include "ir/model_file.h"
 #include "ir/op_def.h"
 #include "ops/install.h"
+#include "passes/convert_to_relu6.h"
 #include "passes/fusion_regions.h"
 #include "passes/insert_qdq.h"
 #include "passes/measure_network.h"
@@ -128,6 +129,26 @@ TEST(EfficientDet, RecipeFusedQuantizesEverythingUpToTheHeads) {
   EXPECT_EQ(quantized, 64 + 16 + 6 + 2 * 24 + 2 * 2 * 3 * 5);
   // Shared weights have one quantizer.
   EXPECT_EQ(passes::CountQuantizers(q).weights, 64 + 16 + 6 + 2 * 24 + 2 * 2 * 3);
+}
+
+// Trained with ReLU6 from the start, QAT has no activation to change.
+TEST(EfficientDet, ActivationTypeReplacesSwish) {
+  EfficientDetOptions o = Options("efficientdet-d0");
+  o.activation_type = "relu6";
+  const ir::Graph g = BuildEfficientDet(o);
+  const ir::Graph swish = BuildEfficientDet(Options("efficientdet-d0"));
+  const auto count = [](const ir::Graph& graph, const std::string& op) {
+    int n = 0;
+    for (const ir::NodeId id : graph.Order()) n += graph.node(id).op == op ? 1 : 0;
+    return n;
+  };
+  EXPECT_EQ(count(g, "Sigmoid"), 16);  // the gates of squeeze-and-excitation
+  EXPECT_EQ(count(g, "Clip"), count(swish, "Sigmoid") - 16);
+  EXPECT_EQ(passes::MeasureNetwork(g).parameters, passes::MeasureNetwork(swish).parameters);
+  EXPECT_EQ(passes::CountNewFunctions(g), 0);
+  EXPECT_EQ(passes::CountNewFunctions(swish), count(swish, "Sigmoid") - 16);
+  o.activation_type = "relu7";
+  EXPECT_THAT(ErrorOf(o), HasSubstr("unknown activation 'relu7'"));
 }
 
 // A small network of the same kind, every part of it: the exported form computes what the trained one does.

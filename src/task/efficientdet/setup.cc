@@ -59,6 +59,7 @@ zoo::EfficientDetOptions NetworkFromSpec(const spec::Spec& spec) {
   o.min_level = anchors.min_level;
   o.max_level = anchors.max_level;
   o.anchors_per_cell = anchors.per_cell();
+  o.activation_type = spec.GetString("model.activation_type");
   o.seed = static_cast<uint64_t>(spec.GetInt("train.random_seed"));
   return o;
 }
