@@ -55,12 +55,12 @@ TEST(SlowDetector, LearnsOneBatchByHeart) {
   options.optimizer.regularizer = "None";
   options.optimizer.clip_norm = 10;
   options.schedule.scheduler = "warmup_cosine";
-  options.schedule.learning_rate = 3e-3;
+  options.schedule.learning_rate = 1e-2;
   options.schedule.warmup_steps = 5;
   options.schedule.warmup_init = 1e-4;
   options.epochs = 1;
   options.threads = 1;
-  options.steps_per_epoch = 120;
+  options.steps_per_epoch = 160;
   train::DetectionLossOptions loss;
   train::Trainer trainer(module, train::DetectionLoss(loss), options);
   double first = 0, last = 0;
@@ -84,7 +84,7 @@ TEST(SlowDetector, LearnsOneBatchByHeart) {
       detection::PostProcess(raw[0], raw[1], anchors, 128, 128, batch.image_ids, batch.scales.ToVector<float>(), post);
   const detection::CocoMetrics metrics = detection::Evaluate(*set, found);
   std::printf("%zu boxes, AP %.4f, AP50 %.4f\n", found.size(), metrics.ap(), metrics.ap50());
-  EXPECT_GT(metrics.ap(), 0.9);  // 0.901 with Debian 12's LibTorch
+  EXPECT_GT(metrics.ap(), 0.9);
   EXPECT_GT(metrics.ap50(), 0.999);
 }
 
