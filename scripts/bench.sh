@@ -19,7 +19,7 @@ mkdir -p "$out"
 echo "== CPU:$(grep -m1 "model name" /proc/cpuinfo | cut -d: -f2), $(nproc) cores"
 grep -m1 flags /proc/cpuinfo | tr ' ' '\n' | grep -E '^(avx2|avx512f|avx512_vnni|avx512_bf16|amx_int8|amx_bf16)$' | tr '\n' ' '; echo
 
-networks=${NETWORKS:-resnet_18 resnet_50 mobilenet_v2 efficientnet-lite0 efficientnet-b0}
+networks=${NETWORKS:-resnet_18 resnet_50 mobilenet_v2 efficientnet-lite0 efficientnet-b0 efficientdet-d0}
 $build/bin/make_networks "$out" fused $networks > /dev/null
 "$python" bench/compare_engines.py "$out" $networks --octet-run $build/bin/octet-run --threads ${THREADS:-1 $(nproc)} \
   --batch ${BATCH:-1} --rounds "${ROUNDS:-5}" --runs 20

@@ -9,6 +9,11 @@ Step BindNode(Session& session, ir::NodeId id) {
   const ir::Node& node = session.graph().node(id);
   Step step;
   step.node = id;
+  if (session.is_view(id)) {
+    step.parallel = false;
+    step.run = [](int, int) {};
+    return step;
+  }
   for (const auto bind : {BindQuantized, BindCopies, BindFloat, BindNorm, BindMove}) {
     if (bind(session, id, step)) return step;
   }

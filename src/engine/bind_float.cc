@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "engine/bind.h"
 #include "engine/float_conv_dnnl.h"
+#include "engine/layout.h"
 #include "ops/quantized/epilogue.h"
 #include "ops/window.h"
 #include "passes/lower_activation.h"
@@ -51,14 +52,11 @@ void BindSoftmax(const Place& x, const Place& y, Step& step) {
   };
 }
 
-// A two-dimensional Conv with constant weights.
 bool BindFloatConv(Session& session, const Node& node, const Place& x, const Place& y, Step& step) {
   const ir::Graph& graph = session.graph();
+  if (!IsFloatConv(graph, node)) return false;
   const ir::Value& weight = graph.value(node.input(1));
   const bool has_bias = node.input(2) != ir::kNoValue;
-  if (x.type.shape.size() != 4 || !weight.is_constant() || (has_bias && !graph.value(node.input(2)).is_constant())) {
-    return false;
-  }
   const Shape& w = weight.type.shape;
   const ops::Window window = ops::ResolveWindow(node, {x.nchw.h, x.nchw.w}, {w[2], w[3]});
   FloatConvShape s{};
@@ -80,13 +78,14 @@ bool BindFloatConv(Session& session, const Node& node, const Place& x, const Pla
   s.pad_left = window.begin[1];
   s.pad_bottom = window.end[0];
   s.pad_right = window.end[1];
+  s.in_channels_last = x.channels_last;
+  s.out_channels_last = y.channels_last;
   auto conv = std::make_shared<FloatConv>(s, weight.constant.data<float>(),
                                           has_bias ? graph.value(node.input(2)).constant.data<float>() : nullptr,
                                           session.options().threads);
-  step.parallel = false;  // oneDNN has threads of its own
   step.macs = static_cast<double>(NumElements(y.type.shape)) * w[1] * w[2] * w[3];
-  step.run = [conv, &x, &y](int, int) {
-    conv->Run(reinterpret_cast<const float*>(x.dense), reinterpret_cast<float*>(y.dense));
+  step.run = [conv, &x, &y](int part, int) {
+    conv->Run(reinterpret_cast<const float*>(x.dense), reinterpret_cast<float*>(y.dense), part);
   };
   return true;
 }
@@ -251,13 +250,13 @@ bool BindFloatConcat(Session& session, const Node& node, const Place& y, Step& s
     if (session.graph().value(id).is_constant() || session.place(id).codes) return false;
     inputs.push_back(&session.place(id));
   }
-  step.parallel = false;
-  step.run = [inputs, &y](int, int) {
+  step.run = [inputs, &y](int part, int parts) {
     std::byte* to = y.dense;
     for (int64_t n = 0; n < y.nchw.n; ++n) {
       for (const Place* x : inputs) {
         const int64_t bytes = x->bytes / x->nchw.n;
-        std::memcpy(to, x->dense + n * bytes, bytes);
+        const Range share = Share(bytes, part, parts);
+        std::memcpy(to + share.begin, x->dense + n * bytes + share.begin, static_cast<size_t>(share.end - share.begin));
         to += bytes;
       }
     }

@@ -352,6 +352,7 @@ void BindDequantize(Session& session, const Node& node, Step& step) {
   a.w = x.nchw.w;
   a.in = x.view;
   a.out = F32(y);
+  a.channels_last = y.channels_last;
   a.scale = ScaleOf(node, "scale");
   step.run = [a, run = session.network().kernels->dequantize](int part, int parts) { run(a, part, parts); };
 }

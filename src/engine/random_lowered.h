@@ -217,4 +217,36 @@ inline Tensor RandomInput(const Shape& shape, unsigned seed) {
   return t;
 }
 
+// The end of a detector: two FP32 heads of separable convolutions on codes, whose results become rows of one output; a
+// third convolution stays N,C,H,W. Outputs "rows" f32[N,48,10] and "plain" f32[N,7,6,5].
+inline ir::Graph HeadsGraph(unsigned seed) {
+  LoweredGraphMaker maker(seed);
+  ir::Graph& g = maker.graph();
+  const ir::ValueId x = g.AddInput("input_1", {DType::kF32, {ir::kDynamic, 8, 6, 5}});
+  const ir::ValueId q = maker.Value("QQuantize", "q", {x}, {{"scale", 0.02f}});
+  const ir::ValueId codes = maker.Value("QDequantize", "codes", {q}, {{"scale", 0.02f}});
+  const auto conv = [&](const std::string& name, ir::ValueId in, const Shape& shape, bool bias,
+                        const ir::Attrs& attrs) {
+    std::vector<ir::ValueId> inputs = {in, g.AddConstant(name + ".weight", RandomInput(shape, ++seed))};
+    if (bias) inputs.push_back(g.AddConstant(name + ".bias", RandomInput({shape[0]}, ++seed)));
+    return maker.Value("Conv", name, inputs, attrs);
+  };
+  const ir::ValueId size = g.AddConstant("rows.shape", Tensor::From<int64_t>({3}, {0, -1, 10}));
+  std::vector<ir::ValueId> rows;
+  for (int64_t stride : {1, 2}) {
+    const std::string name = "head" + std::to_string(stride);
+    ir::ValueId y = conv(name + ".dw", codes, {8, 1, 3, 3}, false,
+                         {{"group", int64_t{8}},
+                          {"strides", std::vector<int64_t>{stride, stride}},
+                          {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+    y = conv(name + ".pw", y, {stride == 1 ? 10 : 20, 8, 1, 1}, true, {});
+    y = maker.Value("Transpose", name + ".last", {y}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
+    rows.push_back(maker.Value("Reshape", name + ".rows", {y, size}, {}));
+  }
+  g.MarkOutput(maker.Value("Concat", "rows", rows, {{"axis", int64_t{1}}}));
+  g.MarkOutput(conv("plain", codes, {7, 8, 3, 3}, true, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}}));
+  ir::InferTypes(g);
+  return g;
+}
+
 }  // namespace octet::engine

@@ -29,6 +29,7 @@ Session::Session(std::shared_ptr<const Network> network, ir::Graph graph, const 
   walk_ = [this](int member) { Walk(member); };
   PlaceValues();
   AllocateArena(host);
+  FindDirectOutputs();
   for (const NodeId id : network_->order) steps_.push_back(BindNode(*this, id));
 }
 
@@ -58,6 +59,9 @@ void Session::PlaceValues() {
       computed_.push_back(out);
     }
   }
+  const std::unordered_set<ValueId> channels_last = ChannelsLastValues(graph_);
+  for (const ValueId id : channels_last) place(id).channels_last = true;
+  views_ = FindViews(graph_, channels_last);
   for (const NodeId id : network_->order) {
     const Node& node = graph_.node(id);
     if (node.op != "QConv") continue;
@@ -101,8 +105,20 @@ void Session::AllocateArena(const Session* host) {
   for (const ValueId id : graph_.outputs()) {
     if (lives.count(id)) lives[id].last = steps;
   }
+  const auto home = [&](ValueId id) {
+    const auto it = views_.values.find(id);
+    return it == views_.values.end() ? View{id, 0} : it->second;
+  };
+  for (const auto& [id, view] : views_.values) {
+    Lifetime& whole = lives.at(view.home);
+    whole.first = std::min(whole.first, lives.at(id).first);
+    whole.last = std::max(whole.last, lives.at(id).last);
+  }
+  std::vector<ValueId> homes;
   std::vector<Lifetime> requests;
   for (const ValueId id : computed_) {
+    if (views_.values.count(id) != 0) continue;
+    homes.push_back(id);
     requests.push_back(lives[id]);
     if (options_.keep_intermediates) {
       requests.back().first = 0;
@@ -117,14 +133,47 @@ void Session::AllocateArena(const Session* host) {
     arena_.reset(new std::byte[layout.bytes + kOverRead + 64]);  // not touched before a Run needs it
   }
   auto* base = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(arena_.get()) + 63) / 64 * 64);
-  for (size_t i = 0; i < computed_.size(); ++i) {
-    Place& p = place(computed_[i]);
+  for (size_t i = 0; i < homes.size(); ++i) {
+    Place& p = place(homes[i]);
     std::byte* at = base + layout.offsets[i];
     if (p.codes) {
       p.view.data = reinterpret_cast<uint8_t*>(at) + p.top * p.view.row + p.left * p.view.pixel;
     } else {
       p.dense = at;
     }
+  }
+  for (const ValueId id : computed_) {
+    if (views_.values.count(id) != 0) place(id).dense = place(home(id).home).dense + home(id).offset;
+  }
+}
+
+// Outputs that only convolutions write and only steps without work read.
+void Session::FindDirectOutputs() {
+  direct_.resize(graph_.outputs().size());
+  if (options_.keep_intermediates) return;  // which are read after the Run
+  const auto home = [&](ValueId id) {
+    const auto it = views_.values.find(id);
+    return it == views_.values.end() ? View{id, 0} : it->second;
+  };
+  for (size_t i = 0; i < direct_.size(); ++i) {
+    const ValueId output = graph_.outputs()[i];
+    if (graph_.producer(output) == nullptr || place(output).codes) continue;
+    const ValueId whole = home(output).home;
+    DirectOutput direct;
+    direct.own = place(output).dense;
+    bool fits = place(whole).bytes == place(output).bytes && place(output).bytes > 0;
+    for (const ValueId id : computed_) {
+      if (home(id).home != whole) continue;
+      direct.places.push_back({&place(id), home(id).offset});
+      const ir::NodeId producer = graph_.value(id).producer;
+      fits = fits && (is_view(producer) || IsFloatConv(graph_, graph_.node(producer)));
+      for (const NodeId reader : graph_.value(id).consumers) fits = fits && is_view(reader);
+    }
+    for (size_t k = 0; k < direct_.size(); ++k) {
+      const ValueId other = graph_.outputs()[k];
+      fits = fits && (k == i || graph_.producer(other) == nullptr || home(other).home != whole);
+    }
+    if (fits) direct_[i] = std::move(direct);
   }
 }
 
@@ -154,10 +203,38 @@ void Session::SetInputs(const std::vector<const float*>& inputs) {
   }
 }
 
+// Empty: all into the arena.
+void Session::SetOutputs(const std::vector<float*>& outputs) {
+  const auto overlap = [](const void* a, int64_t a_bytes, const void* b, int64_t b_bytes) {
+    const auto x = reinterpret_cast<uintptr_t>(a), y = reinterpret_cast<uintptr_t>(b);
+    return x < y + static_cast<uintptr_t>(b_bytes) && y < x + static_cast<uintptr_t>(a_bytes);
+  };
+  const auto bytes = [&](ValueId id) {
+    return NumElements(graph_.value(id).type.shape) * static_cast<int64_t>(sizeof(float));
+  };
+  for (size_t i = 0; i < direct_.size(); ++i) {
+    DirectOutput& d = direct_[i];
+    if (d.places.empty()) continue;
+    d.given = !outputs.empty();
+    const int64_t size = bytes(graph_.outputs()[i]);
+    // A caller may use one buffer twice; then outputs are copied after all inputs were read.
+    for (size_t k = 0; d.given && k < outputs.size(); ++k) {
+      d.given = k == i || !overlap(outputs[i], size, outputs[k], bytes(graph_.outputs()[k]));
+    }
+    for (const ValueId input : graph_.inputs()) {
+      d.given = d.given && !overlap(outputs[i], size, place(input).dense, bytes(input));
+    }
+    std::byte* to = d.given ? reinterpret_cast<std::byte*>(outputs[i]) : d.own;
+    for (const auto& [p, offset] : d.places) p->dense = to + offset;
+  }
+}
+
 void Session::Run(const std::vector<const float*>& inputs, const std::vector<float*>& outputs) {
   SetInputs(inputs);
+  SetOutputs(outputs);
   team_->Run(walk_);
   for (size_t i = 0; i < outputs.size(); ++i) {
+    if (direct_[i].given) continue;
     const ValueId id = graph_.outputs()[i];
     if (graph_.value(id).is_constant()) {
       std::memcpy(outputs[i], graph_.value(id).constant.raw(), graph_.value(id).constant.bytes());
@@ -173,6 +250,13 @@ Tensor Session::ReadTensor(ValueId id) const {
   Tensor result(p.type.dtype, p.type.shape);
   if (p.codes) {
     ToNchw(p.view, result.mutable_data<int8_t>(), p.nchw.n, p.nchw.c, p.nchw.h, p.nchw.w);
+  } else if (p.channels_last) {
+    const auto* from = reinterpret_cast<const float*>(p.dense);
+    const int64_t plane = p.nchw.h * p.nchw.w;
+    for (int64_t i = 0; i < result.size(); ++i) {
+      const int64_t image = i / (p.nchw.c * plane), c = i / plane % p.nchw.c;
+      result.mutable_data<float>()[i] = from[(image * plane + i % plane) * p.nchw.c + c];
+    }
   } else if (p.bytes > 0) {
     std::memcpy(result.mutable_raw(), p.dense, p.bytes);
   }
@@ -183,6 +267,7 @@ void Session::WriteTensor(ValueId id, const Tensor& tensor) {
   Place& p = place(id);
   OCTET_CHECK(tensor.dtype() == p.type.dtype && tensor.shape() == p.type.shape, "'{}' should be {}, it is {}{}", p.name,
               ir::ToString(p.type), NameOf(tensor.dtype()), ToString(tensor.shape()));
+  OCTET_CHECK(!p.channels_last, "'{}' is written by its own step only", p.name);
   if (p.codes) {
     FromNchw(tensor.data<int8_t>(), p.view, p.nchw.n, p.nchw.c, p.nchw.h, p.nchw.w);
   } else if (p.bytes > 0) {
@@ -214,6 +299,7 @@ std::vector<std::string> Session::fallback_nodes() const {
 
 std::vector<StepTime> Session::Profile(const std::vector<const float*>& inputs) {
   SetInputs(inputs);
+  SetOutputs({});
   std::vector<double> ms(steps_.size());
   step_ms_ = &ms;
   try {

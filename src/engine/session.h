@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/layout.h"
 #include "engine/network.h"
 #include "engine/team.h"
 
@@ -18,6 +19,7 @@ struct Place {
   ir::TensorType type;  // concrete
   Nchw nchw;
   bool codes = false;
+  bool channels_last = false;                        // f32 in memory as N,H,W,C
   int64_t top = 0, bottom = 0, left = 0, right = 0;  // border of codes
   int64_t bytes = 0;
   Codes view;                  // codes: address of (0, 0, 0, 0)
@@ -54,6 +56,7 @@ class Session {
   const Place& place(ir::ValueId id) const { return const_cast<Session*>(this)->place(id); }
   Tensor ReadTensor(ir::ValueId id) const;                 // a copy, s8 in NCHW order; a constant as it is
   void WriteTensor(ir::ValueId id, const Tensor& tensor);  // the type must fit
+  bool is_view(ir::NodeId id) const { return views_.nodes.count(id) != 0; }
 
   const ContextOptions& options() const { return options_; }
   int64_t arena_bytes() const { return arena_bytes_; }  // 0 with a host's memory
@@ -61,7 +64,9 @@ class Session {
  private:
   void PlaceValues();
   void AllocateArena(const Session* host);
+  void FindDirectOutputs();
   void SetInputs(const std::vector<const float*>& inputs);
+  void SetOutputs(const std::vector<float*>& outputs);
   void Walk(int member);
 
   std::shared_ptr<const Network> network_;
@@ -69,6 +74,14 @@ class Session {
   ir::Graph graph_;  // with the context's batch
   std::unordered_map<ir::ValueId, Place> places_;
   std::vector<ir::ValueId> computed_;  // in order
+  Views views_;
+  // An output that convolutions may write into the caller's memory: it and its views. Empty: it is copied.
+  struct DirectOutput {
+    std::vector<std::pair<Place*, int64_t>> places;  // offset in bytes
+    std::byte* own = nullptr;
+    bool given = false;  // in this Run
+  };
+  std::vector<DirectOutput> direct_;
   std::vector<Step> steps_;
   std::shared_ptr<std::byte[]> arena_;
   int64_t arena_bytes_ = 0;

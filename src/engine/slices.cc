@@ -24,7 +24,7 @@ bool Constant(const Graph& graph, ValueId id) {
 
 // Whether image n of the output depends on image n of the inputs alone, and by the same operations in any batch, where
 // SameButForBatch holds of all values: what broadcasts, reshapes or sums along the batch gives away itself by a size.
-// Conv is not here: oneDNN may choose another order of summation for another batch.
+// FloatConv computes image by image, as oneDNN may choose another order of summation for another batch.
 bool KeepsImagesApart(const Graph& graph, const Node& node) {
   static const std::set<std::string> kAlways = {"QQuantize",
                                                 "QDequantize",
@@ -59,6 +59,7 @@ bool KeepsImagesApart(const Graph& graph, const Node& node) {
   if (node.inputs.empty() || node.outputs.size() != 1) return false;
   if (kAlways.count(node.op) != 0) return true;
   const auto rank = static_cast<int64_t>(graph.value(node.input(0)).type.shape.size());
+  if (node.op == "Conv") return Constant(graph, node.input(1)) && Constant(graph, node.input(2));
   if (node.op == "Concat" || node.op == "Softmax" || node.op == "LogSoftmax") {
     const int64_t axis = node.attr_int("axis", node.op == "Concat" ? 0 : -1);
     return axis != 0 && axis != -rank;

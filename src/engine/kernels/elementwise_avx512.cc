@@ -130,11 +130,25 @@ void Quantize(const QuantizeArgs& a, int part, int parts) {
 }
 
 void Dequantize(const DequantizeArgs& a, int part, int parts) {
-  // The result is NCHW: a strided walk over the codes. Rare (only in front of FP32 layers), so left to the compiler.
   const Range rows = Share(a.batch * a.h, part, parts);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int64_t n = row / a.h;
     const int64_t h = row % a.h;
+    if (a.channels_last) {
+      float* out = a.out + row * a.w * a.channels;
+      for (int64_t w = 0; w < a.w; ++w, out += a.channels) {
+        const uint8_t* in = a.in.at(n, h, w);
+        for (int64_t c = 0; c < a.channels; c += 16) {
+          const int64_t left = a.channels - c;
+          const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+          const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, in + c));
+          const __m512 y = _mm512_cvtepi32_ps(_mm512_sub_epi32(code, _mm512_set1_epi32(128)));
+          _mm512_mask_storeu_ps(out + c, mask, _mm512_mul_ps(y, _mm512_set1_ps(a.scale)));
+        }
+      }
+      continue;
+    }
+    // A strided walk over the codes, left to the compiler.
     for (int64_t c = 0; c < a.channels; ++c) {
       const uint8_t* in = a.in.at(n, h, 0) + c;
       float* out = a.out + ((n * a.channels + c) * a.h + h) * a.w;

@@ -241,7 +241,8 @@ struct QuantizeArgs {
 struct DequantizeArgs {
   int64_t batch = 1, channels = 0, h = 0, w = 0;
   Codes in;
-  float* out = nullptr;  // NCHW
+  float* out = nullptr;  // NCHW; channels_last: NHWC, dense
+  bool channels_last = false;
   float scale = 1.0f;
 };
 

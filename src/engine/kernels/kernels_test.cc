@@ -381,6 +381,16 @@ TEST(Kernels, QuantizeAndDequantize) {
         set->dequantize(d, 0, 1);
         const std::vector<int8_t> codes = want.Nchw();
         for (size_t i = 0; i < codes.size(); ++i) ASSERT_EQ(back[i], static_cast<float>(codes[i]) * 0.025f);
+        d.channels_last = true;
+        back.push_back(1234.0f);  // nothing is written behind the last pixel
+        d.out = back.data();
+        for (int part : {0, 1}) set->dequantize(d, part, 2);
+        for (int64_t i = 0; i < 2 * 3 * w * c; ++i) {  // by image, pixel, channel
+          const int64_t image = i / (3 * w * c), pixel = i / c % (3 * w);
+          const int8_t code = codes[static_cast<size_t>((image * c + i % c) * 3 * w + pixel)];
+          ASSERT_EQ(back[static_cast<size_t>(i)], static_cast<float>(code) * 0.025f);
+        }
+        EXPECT_EQ(back.back(), 1234.0f);
       }
     }
   }

@@ -212,9 +212,10 @@ void DequantizeTensor(const DequantizeArgs& a, int part, int parts) {
     const int64_t n = row / a.h;
     const int64_t h = row % a.h;
     for (int64_t c = 0; c < a.channels; ++c) {
-      float* y = a.out + ((n * a.channels + c) * a.h + h) * a.w;
       for (int64_t w = 0; w < a.w; ++w) {
-        y[w] = static_cast<float>(static_cast<int>(a.in.at(n, h, w)[c]) - 128) * a.scale;
+        const int64_t at =
+            a.channels_last ? (row * a.w + w) * a.channels + c : ((n * a.channels + c) * a.h + h) * a.w + w;
+        a.out[at] = static_cast<float>(static_cast<int>(a.in.at(n, h, w)[c]) - 128) * a.scale;
       }
     }
   }
